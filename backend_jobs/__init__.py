@@ -1,0 +1,1 @@
+"""Decides what runs next, where, and runs it: evaluate and train."""

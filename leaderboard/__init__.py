@@ -1,0 +1,1 @@
+"""Keeps records and shows them: store, submission checks, table, result pages."""

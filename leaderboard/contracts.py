@@ -1,0 +1,59 @@
+"""What the page needs from those who run jobs. `app.py` hands it the real ones; imports stay one-way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from evaluator.types import Progress
+from leaderboard.types import JobRecord, Submission
+
+
+class JobQueue(Protocol):
+    """The jobs of the board. Implemented by `backend_jobs/queue.py`, the one writer of status."""
+
+    def submit(self, submission: Submission) -> JobRecord:
+        """Add a PENDING job. Raises SubmissionRejected where the same work is already pending or running."""
+        ...
+
+    def jobs(self) -> list[JobRecord]:
+        """Every job, newest submission first."""
+        ...
+
+    def find(self, job_id: str) -> JobRecord:
+        """One job. Raises JobNotFound."""
+        ...
+
+    def cancel(self, job_id: str) -> JobRecord:
+        """PENDING or RUNNING to CANCELLED. Raises MoveRefused from any other status."""
+        ...
+
+    def retry(self, job_id: str) -> JobRecord:
+        """FAILED to PENDING. Raises MoveRefused from any other status."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LiveState:
+    """What a running job last said of itself. `updated_at` is UTC, ISO 8601."""
+
+    job_id: str
+    updated_at: str
+    phase: str = ""
+    progress: dict[str, Progress] = field(default_factory=dict)
+    """By benchmark, in the order in which the job runs them."""
+    training: dict[str, Any] = field(default_factory=dict)
+    """For a training run: step, steps, loss, eta_s."""
+    log_tail: str = ""
+
+
+class LiveBoard(Protocol):
+    """Progress of running jobs; lossy by design, never part of a result."""
+
+    def publish(self, state: LiveState) -> None:
+        """Replace what is shown for this job."""
+        ...
+
+    def read(self, job_id: str) -> LiveState | None:
+        """The last state of a job, or None."""
+        ...

@@ -1,0 +1,152 @@
+"""The nouns of the board: what people submit, what a job is, what a row says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from evaluator.types import EngineFacts, EvalPlan, Lineage, Statistics
+
+
+class JobKind(StrEnum):
+    """What a job does."""
+
+    EVALUATE = "evaluate"
+    TRAIN = "train"
+
+
+class Status(StrEnum):
+    """Where a job stands. Moves between them: `backend_jobs/queue.py`, its only writer."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    FINISHED = "FINISHED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Submission:
+    """What somebody asks for, after every check. Times are UTC in ISO 8601 with seconds.
+
+    For EVALUATE: `model`, `revision` and `commit` name the weights (`source` is what to serve: a Hub id or a local
+    folder), `benchmarks` what to measure. For TRAIN: `recipe` is the path of the recipe file and `model` the name under
+    which its checkpoints appear (`local/<run>`).
+    """
+
+    id: str
+    kind: JobKind
+    model: str
+    submitted_at: str
+    submitted_by: str = "local"
+    source: str = ""
+    revision: str | None = None
+    commit: str | None = None
+    benchmarks: tuple[str, ...] = ()
+    attempts: int | None = None
+    max_tokens: int | None = None
+    tensor_parallel_size: int | None = None
+    recipe: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """Why a job failed: a code for programs, a reason for people, the last log lines for whoever repairs it."""
+
+    code: str
+    reason: str
+    log_tail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobRecord:
+    """A submission and its state: one JSON file of the store, `requests/<owner>/<model>/<id>.json`.
+
+    `attempt` is k of the lease: it rises with every claim, and every write of a worker is checked against it. `beat`
+    rises while the worker lives. `lost` counts the leases that ended without a word.
+    """
+
+    submission: Submission
+    status: Status = Status.PENDING
+    worker: str | None = None
+    attempt: int = 0
+    beat: int = 0
+    lost: int = 0
+    started_at: str | None = None
+    ended_at: str | None = None
+    failure: Failure | None = None
+    results: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResultRow:
+    """One measurement as it is published: `results/<owner>/<model>/<plan_key>.json`. Scores in points, 0 to 100."""
+
+    plan_key: str
+    generation_key: str
+    protocol_key: str
+    benchmark: str
+    model: str
+    revision: str | None
+    commit: str | None
+    ranked: bool
+    not_ranked_because: str
+    plan: EvalPlan
+    statistics: Statistics
+    problems: int
+    attempts_per_problem: int
+    verdicts: Mapping[str, int]
+    truncated: int
+    truncation_unknown: int
+    answered_in_thought: int
+    mean_completion_tokens: float | None
+    completion_tokens: int
+    wall_seconds: float
+    engine: EngineFacts
+    measured_at: str
+    schema: int = 1
+    job_id: str | None = None
+    submitted_by: str | None = None
+    lineage: Lineage | None = None
+
+
+class ReferenceKind(StrEnum):
+    """Whose number a reference score is: the authors' own claim, or somebody else's measurement."""
+
+    REPORTED = "reported"
+    MEASURED_ELSEWHERE = "measured elsewhere"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReferenceScore:
+    """A published score with its source and settings. Shown beside our rows, never mixed with them."""
+
+    model: str
+    benchmark: str
+    score: float
+    kind: ReferenceKind
+    source: str
+    url: str
+    date: str
+    settings: str
+    samples_per_problem: int | None = None
+    max_tokens: int | None = None
+    std: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProblemRow:
+    """How one model did on one problem: enough to recompute every statistic. One row of `problems.parquet`."""
+
+    plan_key: str
+    problem_id: str
+    n: int
+    correct: int
+    no_answer: int
+    truncated: int
+    mean_tokens: float | None
+    majority: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)

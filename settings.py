@@ -1,0 +1,58 @@
+"""The only reader of the environment: one frozen Settings, read once at the entry points."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What the surroundings decide. Everything else is in a plan, a recipe or a flag."""
+
+    store: str = "data/store.db"
+    """The board's memory: a path of an embedded store, or hf://datasets/<owner>/<name>."""
+    data_dir: Path = ROOT / "data"
+    """Where checkpoints, journals, logs and live progress lie; safe to delete only when nothing is running."""
+    port: int = 7860
+    """The page's port."""
+    host: str = "127.0.0.1"
+    """The page's address: loopback, unless this is a Space."""
+    space: str | None = None
+    """The Space's id where this runs on Hugging Face; None means local mode without login."""
+    engine_python: str = sys.executable
+    """The interpreter of the engine's environment, which has vLLM and TRL."""
+    endpoint_api_key: str | None = None
+    """Sent as a Bearer token to a given endpoint."""
+    benchmark_mirror: Path | None = None
+    """A folder that stands in for the Hub's datasets: <dir>/<owner>/<name>[/<config>]/<split>.jsonl or .parquet."""
+    hub_token: str | None = None
+    """Reads checkpoints and gated datasets; never given to the engine."""
+    demo: bool = True
+    """Queue the demonstration training run when the store is empty."""
+
+
+def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings that the environment asks for. Empty variables count as not set."""
+    given = {name: value for name, value in environ.items() if value}
+    default_python = ROOT / ".venv-engine" / "bin" / "python"
+    space = given.get("SPACE_ID")
+    data_dir = Path(given["OPEN_R1_DATA"]) if "OPEN_R1_DATA" in given else ROOT / "data"
+    mirror = given.get("BENCHMARK_MIRROR")
+    return Settings(
+        store=given.get("OPEN_R1_STORE", str(data_dir / "store.db")),
+        data_dir=data_dir,
+        port=int(given.get("PORT", "7860")),
+        host=given.get("OPEN_R1_HOST", "0.0.0.0" if space else "127.0.0.1"),
+        space=space,
+        engine_python=given.get("ENGINE_PYTHON", str(default_python) if default_python.exists() else sys.executable),
+        endpoint_api_key=given.get("ENDPOINT_API_KEY"),
+        benchmark_mirror=Path(mirror).resolve() if mirror else None,
+        hub_token=given.get("HF_TOKEN"),
+        demo=given.get("OPEN_R1_DEMO", "1") != "0",
+    )

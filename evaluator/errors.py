@@ -1,6 +1,7 @@
 """Every error that the evaluator raises on purpose.
 
-Each message says what happened, which value, what was expected and what to do; the command line prints it as its one line.
+Each message says what happened, which value, what was expected and what to do; it is the one line that the command
+line prints.
 """
 
 

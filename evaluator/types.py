@@ -1,4 +1,4 @@
-"""The nouns of an evaluation, in the order in which one appears: benchmark, sample, plan, completion, score, measurement."""
+"""The nouns of an evaluation, in order: benchmark, sample, plan, completion, score, measurement."""
 
 from __future__ import annotations
 
@@ -85,9 +85,9 @@ class Lineage:
 class Checkpoint:
     """The weights that are measured.
 
-    `commit` is a 40-character Hub commit, `sha256:<64 hex>` over a local folder's weight, config and tokenizer files, or
-    None where only a server knows (such a row is shown, never ranked). `path` is the local folder to serve; None with a
-    given endpoint.
+    `commit` is a 40-character Hub commit, `sha256:<64 hex>` over a local folder's weight, config and tokenizer files,
+    or None where only a server knows (such a row is shown, never ranked). `path` is the local folder to serve; None
+    with a given endpoint.
     """
 
     model: str

@@ -1,0 +1,200 @@
+"""The benchmarks as lighteval tasks, and the only module that imports lighteval.
+
+lighteval's own command line can run this file as custom tasks (`TASKS_TABLE`). Everything the evaluator knows of a
+problem (id, prompt, target) comes from `LightevalTask.get_docs()`: change a word here and it reaches the server.
+
+Prompt wording: simple-evals (github.com/openai/simple-evals) and the Llama 3 evaluation details, verbatim.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable
+from string import ascii_uppercase
+from typing import Any
+
+from lighteval.metrics.metrics_sample import SampleLevelComputation, SamplingMetric
+from lighteval.metrics.utils.metric_utils import SampleLevelMetric
+from lighteval.models.model_output import ModelResponse
+from lighteval.tasks.lighteval_task import LightevalTask, LightevalTaskConfig
+from lighteval.tasks.requests import Doc, SamplingMethod
+
+from evaluator import arithmetic, grading
+from evaluator.benchmarks import BENCHMARKS
+from evaluator.types import Benchmark, Extraction, GradeInput, Verdict
+
+PREFIX = "open_r1"
+
+MATH_PROMPT = (
+    "Solve the following math problem efficiently and clearly.  The last line of your response should be of the "
+    "following format: 'Therefore, the final answer is: $\\boxed{{ANSWER}}$. I hope it is correct' (without quotes) "
+    "where ANSWER is just the final number or expression that solves the problem. Think step by step before "
+    "answering.\n\n{problem}"
+)
+GPQA_PROMPT = (
+    "Answer the following multiple choice question. The last line of your response should be of the following "
+    "format: 'Answer: $LETTER' (without quotes) where LETTER is one of ABCD. Think step by step before answering.\n\n"
+    "{question}\n\nA) {a}\nB) {b}\nC) {c}\nD) {d}"
+)
+GPQA_OPTIONS = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
+
+
+def math_500_doc(row: dict[str, Any], task_name: str) -> Doc:
+    """One MATH-500 problem; its id is the dataset's `unique_id`."""
+    return _math_doc(row, task_name, row["unique_id"], subject=row["subject"], level=str(row["level"]))
+
+
+def aime_doc(row: dict[str, Any], task_name: str) -> Doc:
+    """One AIME problem; its id is like `aime24-I-07`, from whichever columns the dataset has."""
+    return _math_doc(row, task_name, aime_id(row))
+
+
+def arithmetic_doc(row: dict[str, Any], task_name: str) -> Doc:
+    """One chain of digits, asked without the long instructions: a 0.6 M-parameter model cannot read them."""
+    return Doc(
+        task_name=task_name,
+        query=row["problem"],
+        choices=[row["answer"]],
+        gold_index=0,
+        specific={"problem_id": row["problem_id"], "subject": f"{row['terms']} terms"},
+    )
+
+
+def _math_doc(row: dict[str, Any], task_name: str, problem_id: str, subject: str = "", level: str = "") -> Doc:
+    return Doc(
+        task_name=task_name,
+        query=MATH_PROMPT.format(problem=row["problem"]),
+        choices=[str(row["answer"])],
+        gold_index=0,
+        specific={"problem_id": problem_id, "subject": subject, "level": level},
+    )
+
+
+def aime_id(row: dict[str, Any]) -> str:
+    """The contest, part and number of an AIME row: its own `uid`, or read off its `url`, or its row number."""
+    if row.get("uid"):
+        return str(row["uid"])
+    found = re.search(r"(\d{4})_AIME_(I{1,2})_Problems/Problem_(\d+)", str(row.get("url") or ""))
+    if found:
+        return f"aime{found[1][2:]}-{found[2]}-{int(found[3]):02d}"
+    return f"row-{row['__index']:02d}"
+
+
+class GpqaDocs:
+    """Renders each GPQA question once per attempt, each time with that attempt's own option order.
+
+    lighteval walks the split once per attempt (`evaluation_splits` names it that often); the n-th time a question is
+    seen is its attempt n. The order comes from a hash of question and attempt: nothing that ran before moves it.
+    """
+
+    def __init__(self, attempts: int) -> None:
+        self._attempts = attempts
+        self._seen: Counter[str] = Counter()
+
+    def __call__(self, row: dict[str, Any], task_name: str) -> Doc:
+        """One document: a question as one attempt sees it."""
+        record = str(row["Record ID"])
+        attempt = self._seen[record] % self._attempts
+        self._seen[record] += 1
+        order = option_order(record, attempt)
+        shown = [str(row[GPQA_OPTIONS[option]]).strip() for option in order]
+        return Doc(
+            task_name=task_name,
+            query=GPQA_PROMPT.format(
+                question=str(row["Question"]).strip(), a=shown[0], b=shown[1], c=shown[2], d=shown[3]
+            ),
+            choices=list(ascii_uppercase[:4]),
+            gold_index=order.index(0),
+            specific={
+                "problem_id": record,
+                "attempt": attempt,
+                "options": [str(option) for option in order],
+                "subject": str(row.get("High-level domain") or ""),
+            },
+        )
+
+
+def option_order(record: str, attempt: int) -> list[int]:
+    """The four options of a question as shown at one attempt: a permutation of 0..3, 0 being the correct one."""
+    return sorted(range(4), key=lambda option: hashlib.sha256(f"{record}\0{attempt}\0{option}".encode()).digest())
+
+
+class PassAtOne(SamplingMetric, SampleLevelComputation):  # type: ignore[misc]
+    """Our grader as a lighteval metric: the share of a document's samples that are correct."""
+
+    def __init__(self, extraction: Extraction, attempts: int) -> None:
+        super().__init__()
+        self.extraction = extraction
+        self.attempts = attempts
+
+    def num_samples(self) -> int:
+        """Samples that lighteval asks for per document."""
+        return self.attempts
+
+    def compute(self, model_response: ModelResponse, doc: Doc, **_: Any) -> float:
+        """Mean correctness, 0 to 1, over the samples that the response holds; ungraded counts as an error."""
+        target = doc.get_golds()[0]
+        scores = [
+            grading.grade(
+                GradeInput(
+                    problem_id=str(doc.specific["problem_id"]),
+                    attempt=attempt,
+                    text=text,
+                    target=target,
+                    extraction=self.extraction,
+                )
+            )
+            for attempt, text in enumerate(model_response.text)
+        ]
+        if not scores or any(score.verdict is Verdict.UNGRADED for score in scores):
+            raise ValueError(f"{doc.specific['problem_id']}: {len(scores)} samples, some of them ungraded")
+        return sum(score.verdict is Verdict.CORRECT for score in scores) / len(scores)
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def task_config(bench: Benchmark, *, attempts: int | None = None, hf_repo: str | None = None) -> LightevalTaskConfig:
+    """The lighteval task of one benchmark.
+
+    `attempts` replaces the protocol's number; `hf_repo` replaces the Hub's dataset by a local folder.
+    """
+    count = attempts or bench.attempts
+    documents_per_problem = count if bench.extraction is Extraction.LETTER else 1
+    return LightevalTaskConfig(
+        name=f"{PREFIX}:{bench.name}",
+        prompt_function=_prompt_function(bench, count),
+        hf_repo=hf_repo or (str(arithmetic.FOLDER) if bench.demonstration else bench.dataset),
+        hf_subset=bench.subset,
+        hf_avail_splits=[bench.split],
+        evaluation_splits=[bench.split] * documents_per_problem,
+        generation_size=bench.max_tokens,
+        metrics=[
+            SampleLevelMetric(
+                metric_name="pass@1",
+                higher_is_better=True,
+                category=SamplingMethod.GENERATIVE,
+                sample_level_fn=PassAtOne(bench.extraction, count // documents_per_problem),
+                corpus_level_fn=_mean,
+            )
+        ],
+        version=bench.version,
+    )
+
+
+def _prompt_function(bench: Benchmark, attempts: int) -> Callable[[dict[str, Any], str], Doc]:
+    if bench.extraction is Extraction.LETTER:
+        return GpqaDocs(attempts)
+    return {"math_500": math_500_doc, "arithmetic": arithmetic_doc}.get(bench.name, aime_doc)
+
+
+def docs(config: LightevalTaskConfig) -> list[Doc]:
+    """Every document of a task, as lighteval makes them (its order is shuffled with a fixed seed)."""
+    documents: list[Doc] = LightevalTask(config).get_docs()
+    return documents
+
+
+TASKS_TABLE = [task_config(bench) for bench in BENCHMARKS.values()]

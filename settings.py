@@ -8,6 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+# What a child process (engine, training) may inherit where it is set: no token is among them.
+CHILD_VARIABLES = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "CUDA_HOME",
+    "CUDA_VISIBLE_DEVICES",
+    "NVIDIA_VISIBLE_DEVICES",
+    "NCCL_SOCKET_IFNAME",
+    "NCCL_DEBUG",
+)
 ROOT = Path(__file__).resolve().parent
 
 
@@ -35,6 +48,8 @@ class Settings:
     """Reads checkpoints and gated datasets; never given to the engine."""
     demo: bool = True
     """Queue the demonstration training run when the store is empty."""
+    child_environment: tuple[tuple[str, str], ...] = ()
+    """What engines and training processes inherit of the environment; never a token."""
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -55,4 +70,5 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         benchmark_mirror=Path(mirror).resolve() if mirror else None,
         hub_token=given.get("HF_TOKEN"),
         demo=given.get("OPEN_R1_DEMO", "1") != "0",
+        child_environment=tuple((name, given[name]) for name in CHILD_VARIABLES if name in given),
     )

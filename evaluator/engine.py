@@ -1,0 +1,198 @@
+"""A vLLM server: started here for one checkpoint, or given by its URL; either way asked what it really is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from evaluator.client import Endpoint, EngineUnreachable, fetch
+from evaluator.engine_plan import EnginePlan, server_command, server_environment
+from evaluator.errors import EngineFailed
+from evaluator.process import SupervisedProcess, clean_environment
+from evaluator.types import EngineFacts
+
+START_TIMEOUT_S = 3600.0
+HEALTH_POLL_S = 0.5
+CONFIG_LINE = re.compile(r"Initializing a V1 LLM engine \(v(?P<version>[^)]+)\) with config: (?P<config>.*)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunningEngine:
+    """An engine that answers. `process` is None for a given endpoint: it is not ours to watch or to end."""
+
+    endpoint: Endpoint
+    facts: EngineFacts
+    process: SupervisedProcess | None = None
+
+    def check_alive(self) -> None:
+        """Raises EngineFailed with the last log lines where our engine process has ended."""
+        if self.process is not None and self.process.exit_status() is not None:
+            raise EngineFailed(
+                f"the engine ended by itself (exit status {self.process.exit_status()}); its last lines say why",
+                log_tail=self.process.log_tail(),
+            )
+
+
+@asynccontextmanager
+async def local_engine(
+    plan: EnginePlan,
+    *,
+    folder: Path,
+    served_name: str,
+    python: str,
+    inherited: Mapping[str, str],
+    work: Path,
+    on_progress: Callable[[str], None],
+    cancelled: Callable[[], bool] = lambda: False,
+) -> AsyncIterator[RunningEngine]:
+    """Start vLLM for the checkpoint in `folder`, wait until it answers, and end it afterwards, however we leave.
+
+    `work` gets the server's log and its private HOME. `on_progress` gets a line of text now and then.
+
+    Raises:
+        EngineFailed: it ended or did not answer within an hour; carries its last log lines.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    command = server_command(plan, python=python, folder=folder, served_name=served_name, port=port)
+    environment = clean_environment(inherited, work / "home", server_environment(plan))
+    process = await asyncio.to_thread(
+        SupervisedProcess, command, log=work / "engine.log", environment=environment, folder=work
+    )
+    try:
+        root = f"http://127.0.0.1:{port}"
+        await _wait_until_healthy(process, root, on_progress, cancelled)
+        endpoint = Endpoint(base_url=f"{root}/v1", model=served_name)
+        facts = read_facts(process.log.read_text(encoding="utf-8", errors="replace"))
+        yield RunningEngine(endpoint=endpoint, facts=facts, process=process)
+    finally:
+        await asyncio.to_thread(process.stop)
+
+
+async def given_engine(endpoint: Endpoint) -> RunningEngine:
+    """An engine that already runs at an OpenAI base URL, after checking that it serves the model.
+
+    Raises:
+        EngineFailed: nothing answers there, or it does not list the model; the message lists what it does.
+    """
+    models = await _models(endpoint)
+    served = [str(entry.get("id")) for entry in models]
+    if served and endpoint.model not in served:
+        raise EngineFailed(f"{endpoint.base_url} does not serve {endpoint.model!r}; it lists: {', '.join(served[:20])}")
+    entry = next((entry for entry in models if entry.get("id") == endpoint.model), {})
+    length = entry.get("max_model_len")
+    version = await _version(endpoint)
+    return RunningEngine(
+        endpoint=endpoint,
+        facts=EngineFacts(
+            engine="vLLM" if version else None,
+            version=version,
+            max_model_len=length if isinstance(length, int) else None,
+        ),
+    )
+
+
+def read_facts(log: str) -> EngineFacts:
+    """What vLLM says of itself when it starts: version, sizes and device as it runs, not as they were asked for."""
+    found = CONFIG_LINE.search(log)
+    if found is None:
+        return EngineFacts(engine="vLLM")
+    config = dict(re.findall(r"(\w+)=([^,\s]+)", found["config"]))
+    quantization = config.get("quantization")
+    return EngineFacts(
+        engine="vLLM",
+        version=found["version"],
+        tensor_parallel_size=_whole(config.get("tensor_parallel_size")),
+        device=config.get("device_config"),
+        dtype=(config.get("dtype") or "").removeprefix("torch.") or None,
+        max_model_len=_whole(config.get("max_seq_len")),
+        quantization=None if quantization in (None, "None") else quantization,
+    )
+
+
+def free_port() -> int:
+    """A loopback port that nothing listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def prompt_text(endpoint: Endpoint, prompt: str) -> str | None:
+    """The prompt as the server's chat template renders it, where the server offers /tokenize and /detokenize."""
+    messages = [{"role": "user", "content": prompt}]
+    tokenized = await _post(endpoint, "tokenize", {"model": endpoint.model, "messages": messages})
+    tokens = tokenized.get("tokens") if tokenized else None
+    if not isinstance(tokens, list):
+        return None
+    text = await _post(endpoint, "detokenize", {"model": endpoint.model, "tokens": tokens})
+    prompt_as_sent = text.get("prompt") if text else None
+    return prompt_as_sent if isinstance(prompt_as_sent, str) else None
+
+
+async def _wait_until_healthy(
+    process: SupervisedProcess, root: str, on_progress: Callable[[str], None], cancelled: Callable[[], bool]
+) -> None:
+    clock = asyncio.get_running_loop().time
+    started, said = clock(), ""
+    while clock() - started < START_TIMEOUT_S and not cancelled():
+        if process.exit_status() is not None:
+            raise EngineFailed("the engine did not start; its last lines say why", log_tail=process.log_tail())
+        try:
+            status, _ = await fetch(f"{root}/health", timeout_s=5)
+            if status == 200:
+                return
+        except EngineUnreachable:
+            pass
+        last = process.log_tail(1)
+        if last != said:
+            said = last
+            on_progress(f"starting vLLM, {clock() - started:.0f} s: {last[:200]}")
+        await asyncio.sleep(HEALTH_POLL_S)
+    if not cancelled():
+        raise EngineFailed(f"the engine did not answer within {START_TIMEOUT_S:.0f} s", log_tail=process.log_tail())
+
+
+async def _models(endpoint: Endpoint) -> list[dict[str, object]]:
+    status, body = await fetch(f"{endpoint.base_url}/models", api_key=endpoint.api_key)
+    if status in (401, 403):
+        raise EngineFailed(f"{endpoint.base_url} answers {status}: set ENDPOINT_API_KEY to a token that it accepts")
+    if status != 200:
+        raise EngineFailed(f"{endpoint.base_url}/models answers {status}; --endpoint wants a base URL that ends in /v1")
+    listed = _object(body).get("data")
+    return [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+
+
+async def _version(endpoint: Endpoint) -> str | None:
+    try:
+        status, body = await fetch(f"{endpoint.root}/version", api_key=endpoint.api_key)
+    except EngineUnreachable:
+        return None
+    version = _object(body).get("version") if status == 200 else None
+    return version if isinstance(version, str) else None
+
+
+async def _post(endpoint: Endpoint, path: str, body: dict[str, object]) -> dict[str, object]:
+    try:
+        status, answer = await fetch(f"{endpoint.root}/{path}", method="POST", json=body, api_key=endpoint.api_key)
+    except EngineUnreachable:
+        return {}
+    return _object(answer) if status == 200 else {}
+
+
+def _object(body: bytes) -> dict[str, object]:
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdigit() else None

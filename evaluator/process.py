@@ -1,0 +1,89 @@
+"""A long-running command that dies with us: started through `supervisor.py`, its output in a log file."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+SUPERVISOR = Path(__file__).with_name("supervisor.py")
+LOG_TAIL_LINES = 40
+LOG_TAIL_BYTES = 64 * 1024
+STOP_S = 30.0
+
+
+class SupervisedProcess:
+    """One command, its process group and its log. Ends with `stop`, or when this process ends, however it does."""
+
+    def __init__(
+        self, command: Sequence[str], *, log: Path, environment: Mapping[str, str], folder: Path | None = None
+    ) -> None:
+        """Start the command. `environment` is the child's whole environment (see `clean_environment`)."""
+        self.log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_bytes(b"")
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(SUPERVISOR), str(log), *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=dict(environment),
+            cwd=folder,
+            start_new_session=True,
+        )
+        assert self._process.stdout is not None
+        first = self._process.stdout.readline().strip()
+        self.group = int(first) if first.isdigit() else 0
+        """Process group of the command, for counting its workers; 0 where it could not be started."""
+        if not self.group:
+            with log.open("ab") as stream:
+                stream.write(first + b"\n" + self._process.stdout.read())
+
+    def exit_status(self) -> int | None:
+        """None while it runs; afterwards its exit status, 128 + n for signal n."""
+        return self._process.poll()
+
+    def log_tail(self, lines: int = LOG_TAIL_LINES) -> str:
+        """The last lines of the command's output."""
+        with self.log.open("rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, size - LOG_TAIL_BYTES))
+            text = stream.read().decode("utf-8", errors="replace")
+        return "\n".join(text.splitlines()[-lines:])
+
+    def stop(self) -> None:
+        """End the whole group and wait for it. May be called again."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+
+def clean_environment(inherited: Mapping[str, str], home: Path, extra: Mapping[str, str]) -> dict[str, str]:
+    """A child's whole environment: what it may inherit (`Settings.child_environment`), a private HOME, and `extra`."""
+    home.mkdir(parents=True, exist_ok=True)
+    return {**inherited, "HOME": str(home), "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", **extra}
+
+
+def group_members(group: int) -> list[tuple[int, str]]:
+    """(pid, command line or title) of every living process in a process group."""
+    members = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            after_name = (entry / "stat").read_text().rpartition(")")[2].split()
+            title = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        state, process_group = after_name[0], int(after_name[2])
+        if process_group == group and state != "Z":
+            members.append((int(entry.name), title))
+    return sorted(members)

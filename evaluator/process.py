@@ -18,9 +18,14 @@ class SupervisedProcess:
     """One command, its process group and its log. Ends with `stop`, or when this process ends, however it does."""
 
     def __init__(
-        self, command: Sequence[str], *, log: Path, environment: Mapping[str, str], folder: Path | None = None
+        self,
+        command: Sequence[str],
+        *,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
     ) -> None:
-        """Start the command. `environment` is the child's whole environment (see `clean_environment`)."""
+        """Start the command. `environment` is the child's whole environment (`clean_environment`); None inherits ours."""
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")
@@ -29,7 +34,7 @@ class SupervisedProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=dict(environment),
+            env=None if environment is None else dict(environment),
             cwd=folder,
             start_new_session=True,
         )

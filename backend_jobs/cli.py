@@ -1,0 +1,108 @@
+"""The command line. Exit status: 0 done, 1 failed with one line that says what to do, 2 wrong usage."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from backend_jobs import verbs
+from evaluator.benchmarks import BENCHMARKS
+from evaluator.errors import OpenR1Error
+from settings import Settings, read_settings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    options = parser(read_settings()).parse_args(arguments)
+    try:
+        result = options.run(options, read_settings())
+    except OpenR1Error as error:
+        print(f"error: {error}", file=sys.stderr)
+        tail = getattr(error, "log_tail", "")
+        if tail:
+            print(tail, file=sys.stderr)
+            print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; what was answered is in the journal, the same command continues from there", file=sys.stderr)
+        return 1
+    if result is not None:
+        print(json.dumps(result) if getattr(options, "json", False) else verbs.as_text(result))
+    return 0
+
+
+def parser(settings: Settings) -> argparse.ArgumentParser:
+    """Every verb and flag. A default is written in `Settings` or in a benchmark's protocol, never here."""
+    top = argparse.ArgumentParser(prog="python -m backend_jobs", description="Jobs of the open-r1 leaderboard.")
+    top.set_defaults(store=None)
+    of = top.add_subparsers(required=True, metavar="VERB")
+
+    worker = of.add_parser("worker", help="take jobs from the queue and run them")
+    worker.add_argument("--once", action="store_true", help="run one job if there is one, then stop")
+    _store(worker, settings)
+    worker.set_defaults(run=verbs.worker)
+
+    submit = of.add_parser("submit", help="add an evaluation to the queue")
+    _what_to_measure(submit, required=True)
+    _store(submit, settings)
+    submit.set_defaults(run=verbs.submit)
+
+    plan = of.add_parser("plan", help="print plans, GPU fit and the exact server line; run nothing")
+    plan.add_argument("recipe", nargs="?", type=Path, help="a training recipe, instead of --model and --benchmark")
+    _what_to_measure(plan, required=False)
+    _how_to_measure(plan)
+    plan.set_defaults(run=verbs.plan)
+
+    evaluate = of.add_parser("evaluate", help="measure a checkpoint on benchmarks, here and now")
+    _what_to_measure(evaluate, required=True)
+    _how_to_measure(evaluate)
+    evaluate.add_argument("--journal", type=Path, metavar="F", help="keep (and take) completions in this file")
+    evaluate.add_argument("--store", metavar="S", help="publish the rows there; without it nothing is published")
+    evaluate.add_argument("--json", action="store_true", help="make the last line one JSON object")
+    evaluate.set_defaults(run=verbs.evaluate)
+
+    grade = of.add_parser("grade", help="grade recorded completions")
+    grade.add_argument("--benchmark", required=True, choices=BENCHMARKS, metavar="B")
+    grade.add_argument("--completions", required=True, type=Path, metavar="F", help=".jsonl or .jsonl.gz")
+    grade.add_argument("--scores", type=Path, metavar="OUT", help="write one row per input row there")
+    grade.add_argument("--json", action="store_true", help="make the last line one JSON object")
+    grade.set_defaults(run=verbs.grade)
+
+    train = of.add_parser("train", help="run a training recipe, here and now")
+    train.add_argument("recipe", type=Path)
+    train.add_argument("--store", metavar="S", help="submit each checkpoint to this board's queue")
+    train.set_defaults(run=verbs.train)
+    return top
+
+
+def _store(verb: argparse.ArgumentParser, settings: Settings) -> None:
+    verb.add_argument("--store", metavar="S", default=settings.store, help="path of the board's store (%(default)s)")
+
+
+def _what_to_measure(verb: argparse.ArgumentParser, *, required: bool) -> None:
+    verb.add_argument("--model", required=required, metavar="M", help="a Hub id, or a local folder")
+    verb.add_argument("--revision", metavar="R", help="branch, tag or commit")
+    verb.add_argument("--benchmark", required=required, nargs="+", choices=BENCHMARKS, metavar="B")
+
+
+def _how_to_measure(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--endpoint", metavar="URL", help="an OpenAI base URL ending in /v1, instead of an engine of ours"
+    )
+    verb.add_argument("--attempts", type=_positive, metavar="N", help="attempts per problem (the protocol's)")
+    verb.add_argument("--max-tokens", type=_positive, metavar="N", help="answer budget in tokens (the protocol's)")
+    verb.add_argument("--tensor-parallel-size", type=_positive, metavar="N", help="GPUs per engine (planned)")
+    verb.add_argument("--limit", type=_positive, metavar="K", help="only K problems; such a run is never published")
+    verb.add_argument("--concurrency", type=_positive, metavar="N", help="requests in flight")
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    return int(text)

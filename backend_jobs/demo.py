@@ -1,0 +1,33 @@
+"""The demonstration: an empty board trains a small model here and measures its checkpoints."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from backend_jobs.queue import new_job_id
+from backend_jobs.recipes import load_recipe
+from leaderboard.contracts import JobQueue
+from leaderboard.types import JobKind, JobRecord, Submission
+
+DEMO_RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "sft" / "arithmetic.yaml"
+
+
+def queue_demo(queue: JobQueue) -> JobRecord | None:
+    """Queue the demonstration training where nothing was ever submitted; None otherwise."""
+    return (
+        None if queue.jobs() else queue.submit(training_submission(DEMO_RECIPE, note="Demonstration of the whole loop"))
+    )
+
+
+def training_submission(recipe: Path, *, note: str = "", submitted_by: str = "local") -> Submission:
+    """A training job for one recipe file. Raises RecipeRejected where the file is not a recipe."""
+    return Submission(
+        id=new_job_id(),
+        kind=JobKind.TRAIN,
+        model=f"local/{load_recipe(recipe).run}",
+        recipe=str(recipe),
+        submitted_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        submitted_by=submitted_by,
+        note=note,
+    )

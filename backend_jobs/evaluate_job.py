@@ -1,0 +1,194 @@
+"""One evaluation from what was asked to measurements: find the weights, plan, serve, run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from evaluator.client import Endpoint, run_async
+from evaluator.grading_pool import GraderPool
+from evaluator.journal import Journal
+
+from evaluator import template
+from evaluator.checkpoint import board_name, local_checkpoint, prepare_serving_folder, read_shape
+from evaluator.devices import find_devices
+from evaluator.engine import RunningEngine, given_engine, local_engine, prompt_text
+from evaluator.engine_plan import EnginePlan, plan_engine
+from evaluator.evaluate import evaluate
+from evaluator.prepare import Evaluation, Options, PromptFacts, load_all, local_prompt_facts, make_plans
+from evaluator.types import Checkpoint, Measurement, Progress, Sample
+from leaderboard import hub
+from settings import Settings
+
+COMMIT = re.compile(r"[0-9a-f]{40}|sha256:[0-9a-f]{64}")
+CANCEL_POLL_S = 0.2
+
+OnProgress = Callable[[Mapping[str, Progress]], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ask:
+    """What somebody wants measured. `model` is a Hub id, a local folder, or with `endpoint` a name that it serves."""
+
+    model: str
+    benchmarks: tuple[str, ...]
+    revision: str | None = None
+    options: Options = field(default_factory=Options)
+    endpoint: str | None = None
+    journal: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """Plans that are ready to run, and what will serve them. `engine_plan` is None with a given endpoint."""
+
+    checkpoint: Checkpoint
+    evaluations: tuple[Evaluation, ...]
+    engine_plan: EnginePlan | None = None
+    engine: RunningEngine | None = None
+
+
+def run_evaluation(
+    ask: Ask, settings: Settings, *, on_progress: OnProgress, cancelled: threading.Event
+) -> tuple[Checkpoint, list[Measurement]]:
+    """Measure one checkpoint on every benchmark that is asked for. Blocks; may run in any thread.
+
+    Raises:
+        OpenR1Error: with a message that says what to do; whatever was answered stays in the journal.
+    """
+    return run_async(_run(ask, settings, on_progress, cancelled))
+
+
+def prepare(ask: Ask, settings: Settings) -> Prepared:
+    """Plans without running anything. Downloads the checkpoint where it is on the Hub."""
+    return run_async(_prepare(ask, settings, lambda _: None))
+
+
+async def _run(
+    ask: Ask, settings: Settings, on_progress: OnProgress, cancelled: threading.Event
+) -> tuple[Checkpoint, list[Measurement]]:
+    def say(message: str) -> None:
+        on_progress({name: Progress(phase="preparing", message=message) for name in ask.benchmarks})
+
+    prepared = await _prepare(ask, settings, say)
+    cancel = asyncio.Event()
+    watcher = asyncio.create_task(_watch(cancelled, cancel))
+    journal_path = ask.journal or default_journal(settings, prepared.checkpoint)
+    journal_path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with Journal(journal_path) as journal, GraderPool(workers=grading_workers()) as grader:
+            measurements = await evaluate(
+                prepared.evaluations,
+                open_engine=lambda: _open_engine(prepared, settings, say, cancelled),
+                journal=journal,
+                grader=grader,
+                concurrency=ask.options.concurrency,
+                on_progress=on_progress,
+                cancel=cancel,
+            )
+    finally:
+        watcher.cancel()
+    return prepared.checkpoint, measurements
+
+
+async def _prepare(ask: Ask, settings: Settings, say: Callable[[str], None]) -> Prepared:
+    say("reading the benchmarks")
+    loaded = await asyncio.to_thread(load_all, ask.benchmarks, ask.options, settings.benchmark_mirror)
+    samples = [sample for _, _, these in loaded for sample in these]
+    most_tokens = max(ask.options.max_tokens or bench.max_tokens for bench, _, _ in loaded)
+    if ask.endpoint:
+        endpoint = Endpoint(base_url=ask.endpoint.rstrip("/"), model=ask.model, api_key=settings.endpoint_api_key)
+        engine = await given_engine(endpoint)
+        facts = await _endpoint_prompt_facts(endpoint, samples)
+        checkpoint = Checkpoint(model=ask.model, revision=ask.revision, commit=_commit(ask.revision))
+        plans = make_plans(checkpoint, loaded, options=ask.options, facts=facts, endpoint=endpoint.base_url)
+        return Prepared(checkpoint=checkpoint, evaluations=tuple(plans), engine=engine)
+    say("reading the checkpoint")
+    checkpoint = await asyncio.to_thread(find_checkpoint, ask.model, ask.revision, settings)
+    assert checkpoint.path is not None
+    facts = await asyncio.to_thread(local_prompt_facts, checkpoint.path, samples)
+    plans = make_plans(checkpoint, loaded, options=ask.options, facts=facts)
+    engine_plan = plan_engine(
+        read_shape(checkpoint.path),
+        devices=find_devices(),
+        prompt_tokens=facts.tokens or 0,
+        max_tokens=most_tokens,
+        tensor_parallel_size=ask.options.tensor_parallel_size,
+    )
+    return Prepared(checkpoint=checkpoint, evaluations=tuple(plans), engine_plan=engine_plan)
+
+
+def find_checkpoint(model: str, revision: str | None, settings: Settings) -> Checkpoint:
+    """The weights behind a name: a local folder as it is, a Hub id at one commit, downloaded once.
+
+    Raises:
+        CheckpointRejected: there is no such folder or repository, or it holds nothing that can be served.
+    """
+    folder = Path(model)
+    if folder.is_dir():
+        return local_checkpoint(folder)
+    found = hub.resolve_commit(model, revision, token=settings.hub_token)
+    into = settings.data_dir / "hub" / model.replace("/", "--") / found.commit
+    path = hub.download_checkpoint(model, found.commit, into, token=settings.hub_token)
+    return Checkpoint(model=model, revision=revision, commit=found.commit, path=path)
+
+
+def default_journal(settings: Settings, checkpoint: Checkpoint) -> Path:
+    """Where the answers of one model are kept unless `--journal` says otherwise."""
+    return settings.data_dir / "journals" / f"{board_name(checkpoint.model)}.db"
+
+
+def grading_workers() -> int:
+    """Half of the cores: the other half keeps the engine's answers flowing."""
+    return max(1, len(os.sched_getaffinity(0)) // 2)
+
+
+def serving_folder(settings: Settings, checkpoint: Checkpoint) -> Path:
+    """Where the copy of a checkpoint lies that an engine may see."""
+    return settings.data_dir / "serving" / (checkpoint.commit or "unknown").removeprefix("sha256:")[:40]
+
+
+def _open_engine(
+    prepared: Prepared, settings: Settings, say: Callable[[str], None], cancelled: threading.Event
+) -> AbstractAsyncContextManager[RunningEngine]:
+    if prepared.engine is not None:
+        return _as_it_is(prepared.engine)
+    checkpoint, engine_plan = prepared.checkpoint, prepared.engine_plan
+    assert checkpoint.path is not None
+    assert engine_plan is not None
+    return local_engine(
+        engine_plan,
+        folder=prepare_serving_folder(checkpoint.path, serving_folder(settings, checkpoint)),
+        served_name=checkpoint.model,
+        python=settings.engine_python,
+        inherited=dict(settings.child_environment),
+        work=settings.data_dir / "engines" / str(os.getpid()),
+        on_progress=say,
+        cancelled=cancelled.is_set,
+    )
+
+
+@asynccontextmanager
+async def _as_it_is(engine: RunningEngine) -> AsyncIterator[RunningEngine]:
+    yield engine
+
+
+async def _endpoint_prompt_facts(endpoint: Endpoint, samples: Sequence[Sample]) -> PromptFacts:
+    rendered = await prompt_text(endpoint, samples[0].prompt)
+    return PromptFacts(opens_thought=rendered is not None and template.opens_thought(rendered))
+
+
+def _commit(revision: str | None) -> str | None:
+    return revision if revision and COMMIT.fullmatch(revision) else None
+
+
+async def _watch(cancelled: threading.Event, cancel: asyncio.Event) -> None:
+    while not cancelled.is_set():
+        await asyncio.sleep(CANCEL_POLL_S)
+    cancel.set()

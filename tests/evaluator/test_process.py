@@ -1,0 +1,99 @@
+"""A supervised process dies with its parent, whatever kills the parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from evaluator.process import SupervisedProcess, clean_environment, group_members
+
+# A command that starts a worker of its own, as an engine does, and ignores polite requests.
+STUBBORN = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print("ready", flush=True)
+time.sleep(600)
+"""
+PARENT = """
+import sys, time
+from pathlib import Path
+from evaluator.process import SupervisedProcess
+child = SupervisedProcess([sys.executable, "-c", sys.argv[1]], log=Path(sys.argv[2]))
+print(child.group, flush=True)
+time.sleep(600)
+"""
+
+
+def wait_until(condition: object, seconds: float = 20.0) -> bool:
+    assert callable(condition)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_stop_ends_the_command_and_its_workers(tmp_path: Path) -> None:
+    quick = STUBBORN.replace("signal.signal(signal.SIGTERM, signal.SIG_IGN)\n", "")
+    process = SupervisedProcess([sys.executable, "-c", quick], log=tmp_path / "log")
+    assert wait_until(lambda: len(group_members(process.group)) == 2)
+    process.stop()
+    assert wait_until(lambda: not group_members(process.group))
+
+
+def test_the_group_dies_when_the_parent_is_killed_with_sigkill(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, STUBBORN, str(log)],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    assert parent.stdout is not None
+    group = int(parent.stdout.readline())
+    assert wait_until(lambda: log.exists() and "ready" in log.read_text())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    assert wait_until(lambda: not group_members(group))
+
+
+def test_the_command_dies_when_its_supervisor_is_killed(tmp_path: Path) -> None:
+    process = SupervisedProcess([sys.executable, "-c", "import time; time.sleep(600)"], log=tmp_path / "log")
+    os.kill(process._process.pid, signal.SIGKILL)
+    assert wait_until(lambda: not group_members(process.group))
+    process.stop()
+
+
+def test_exit_status_and_last_lines_are_kept(tmp_path: Path) -> None:
+    code = "print('one'); print('the reason'); raise SystemExit(3)"
+    process = SupervisedProcess([sys.executable, "-c", code], log=tmp_path / "log")
+    assert wait_until(lambda: process.exit_status() is not None)
+    assert process.exit_status() == 3
+    assert process.log_tail(1) == "the reason"
+    process.stop()
+
+
+def test_a_command_that_does_not_exist_says_so_in_its_log(tmp_path: Path) -> None:
+    process = SupervisedProcess([str(tmp_path / "no-such-program")], log=tmp_path / "log")
+    assert wait_until(lambda: process.exit_status() is not None)
+    assert "no-such-program" in process.log_tail()
+    process.stop()
+
+
+def test_no_token_reaches_a_child_with_a_clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    environment = clean_environment({"PATH": os.environ["PATH"]}, tmp_path / "home", {"EXTRA": "1"})
+    code = "import os; print(sorted(os.environ))"
+    process = SupervisedProcess([sys.executable, "-c", code], log=tmp_path / "log", environment=environment)
+    assert wait_until(lambda: process.exit_status() == 0)
+    assert "HF_TOKEN" not in process.log_tail()
+    assert "EXTRA" in process.log_tail()
+    process.stop()

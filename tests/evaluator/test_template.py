@@ -1,0 +1,72 @@
+"""The prompt as the model sees it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from evaluator.errors import CheckpointRejected
+from evaluator.template import ChatTemplate, longest_prompt_tokens, opens_thought, read_template
+
+R1_STYLE = "{{ bos_token }}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}<|assistant|><think>\n"
+
+
+def test_a_template_that_ends_inside_a_thought_is_detected() -> None:
+    template = ChatTemplate(text=R1_STYLE, special_tokens=(("bos_token", "<s>"),))
+    rendered = template.render("1 + 1?")
+    assert rendered == "<s><|user|>1 + 1?<|assistant|><think>"
+    assert opens_thought(rendered)
+
+
+@pytest.mark.parametrize(
+    "rendered", ["plain", "<think>\n\n</think>\n\n", "earlier <think>a</think> talk <|assistant|>"]
+)
+def test_a_prompt_without_an_open_thought_is_not_taken_for_one(rendered: str) -> None:
+    assert not opens_thought(rendered)
+
+
+def test_a_system_prompt_reaches_the_template() -> None:
+    assert ChatTemplate(text=R1_STYLE).render("hi", "Be brief.").startswith("<|system|>Be brief.<|user|>hi")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ raise_exception('only assistants may speak') }}",
+        "{% for m in messages %}",
+        "{{ messages[0].content + 1 }}",
+    ],
+)
+def test_a_template_that_fails_or_escapes_is_refused(text: str) -> None:
+    with pytest.raises(CheckpointRejected, match="chat template cannot be rendered"):
+        ChatTemplate(text=text).render("hi")
+
+
+def test_the_template_file_wins_over_the_tokenizer_config(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer_config.json").write_text(
+        json.dumps({"chat_template": "old", "bos_token": {"content": "<s>"}, "eos_token": "</s>"})
+    )
+    assert read_template(tmp_path).text == "old"
+    (tmp_path / "chat_template.jinja").write_text("new")
+    assert read_template(tmp_path) == ChatTemplate(
+        text="new", special_tokens=(("bos_token", "<s>"), ("eos_token", "</s>"))
+    )
+
+
+def test_the_default_of_several_named_templates_is_used(tmp_path: Path) -> None:
+    named = [{"name": "tool_use", "template": "tools"}, {"name": "default", "template": "plain"}]
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": named}))
+    assert read_template(tmp_path).text == "plain"
+
+
+def test_a_checkpoint_without_a_template_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointRejected, match="no chat template"):
+        read_template(tmp_path)
+
+
+def test_without_a_tokenizer_file_the_bytes_bound_the_length(tmp_path: Path) -> None:
+    template = ChatTemplate(text="{{ messages[0].content }}")
+    assert longest_prompt_tokens(tmp_path, template, ["a", "aé"], None) == 3

@@ -246,7 +246,10 @@ class Statistics:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measurement:
-    """One plan, carried out: every attempt graded. `evaluator/measure.py` refuses to build an incomplete one."""
+    """One plan, carried out: every attempt graded. `evaluator/measure.py` refuses to build an incomplete one.
+
+    `majority` names the answer that most attempts at a problem gave; None where nobody answered or several tie.
+    """
 
     plan: EvalPlan
     statistics: Statistics
@@ -262,6 +265,7 @@ class Measurement:
     samples: tuple[Sample, ...]
     completions: tuple[Completion, ...]
     scores: tuple[Score, ...]
+    majority: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -103,7 +103,8 @@ def stderr_decoding(outcomes: ArrayLike) -> float | None:
     problems, attempts = x.shape
     if attempts == 1:
         return None
-    return sqrt(float(np.sum(x.var(axis=1, ddof=1))) / attempts) / problems * POINTS
+    within = float(np.sum(x.var(axis=1, ddof=1)))
+    return float(sqrt(within / attempts) / problems * POINTS)
 
 
 def ci95(outcomes: ArrayLike) -> tuple[float, float]:

@@ -150,3 +150,84 @@ class ProblemRow:
     mean_tokens: float | None
     majority: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttemptRow:
+    """One attempt as it is stored: one row of `attempts/<generation_key>.parquet`.
+
+    Of a private benchmark neither prompt, text, reasoning nor target is stored: its hashes alone. Hashes are SHA-256 of
+    the UTF-8 text, 64 hex digits. `grader_version` is the grader that gave this verdict.
+    """
+
+    problem_id: str
+    attempt: int
+    seed: int
+    prompt_sha256: str
+    prompt: str | None
+    text_sha256: str
+    text: str | None
+    reasoning: str | None
+    finish_reason: str | None
+    completion_tokens: int | None
+    prompt_tokens: int | None
+    latency_s: float
+    retries: int
+    answer: str | None
+    verdict: str
+    truncated: bool | None
+    answered_in_thought: bool
+    target: str | None
+    grader_version: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BoardScore:
+    """One result as the board shows it.
+
+    `rank` is (best, worst) among the `compared` ranked results of the same benchmark and protocol; None where this one
+    is not ranked or stands alone.
+    """
+
+    row: ResultRow
+    rank: tuple[int, int] | None = None
+    compared: int = 1
+
+    @property
+    def truncated_share(self) -> float | None:
+        """Truncated attempts over those whose end the server reported, 0 to 1; None where it reported none."""
+        known = sum(self.row.verdicts.values()) - self.row.truncation_unknown
+        return self.row.truncated / known if known else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BoardEntry:
+    """One line of the board: a model at one commit, with one result per benchmark."""
+
+    model: str
+    revision: str | None
+    commit: str | None
+    lineage: Lineage | None
+    scores: Mapping[str, BoardScore]
+    """By benchmark name."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CurvePoint:
+    """One checkpoint of a training run on one benchmark. Scores in points."""
+
+    step: int
+    score: float
+    ci95: tuple[float, float]
+    plan_key: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingCurve:
+    """How one training run did on one benchmark under one protocol, by rising step."""
+
+    run: str
+    recipe_hash: str
+    benchmark: str
+    protocol_key: str
+    points: tuple[CurvePoint, ...]

@@ -1,0 +1,147 @@
+"""Tables: stored attempts and problems as parquet, the board as a pandas table. The only door to pandas and pyarrow."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from leaderboard.types import AttemptRow, BoardEntry, ProblemRow
+
+ATTEMPTS_PER_GROUP = 256
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+ATTEMPTS_SCHEMA = pa.schema(
+    [
+        pa.field("problem_id", pa.string(), nullable=False),
+        pa.field("attempt", pa.int32(), nullable=False),
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("prompt_sha256", pa.string(), nullable=False),
+        pa.field("prompt", pa.string()),
+        pa.field("text_sha256", pa.string(), nullable=False),
+        pa.field("text", pa.string()),
+        pa.field("reasoning", pa.string()),
+        pa.field("finish_reason", pa.string()),
+        pa.field("completion_tokens", pa.int32()),
+        pa.field("prompt_tokens", pa.int32()),
+        pa.field("latency_s", pa.float64(), nullable=False),
+        pa.field("retries", pa.int32(), nullable=False),
+        pa.field("answer", pa.string()),
+        pa.field("verdict", pa.string(), nullable=False),
+        pa.field("truncated", pa.bool_()),
+        pa.field("answered_in_thought", pa.bool_(), nullable=False),
+        pa.field("target", pa.string()),
+        pa.field("grader_version", pa.string(), nullable=False),
+    ]
+)
+PROBLEMS_SCHEMA = pa.schema(
+    [
+        pa.field("plan_key", pa.string(), nullable=False),
+        pa.field("problem_id", pa.string(), nullable=False),
+        pa.field("n", pa.int32(), nullable=False),
+        pa.field("correct", pa.int32(), nullable=False),
+        pa.field("no_answer", pa.int32(), nullable=False),
+        pa.field("truncated", pa.int32(), nullable=False),
+        pa.field("mean_tokens", pa.float64()),
+        pa.field("majority", pa.string()),
+    ]
+)
+
+
+def attempts_parquet(rows: Sequence[AttemptRow]) -> bytes:
+    """Attempts as a parquet file, ordered by problem and attempt, so that one problem is read without the others."""
+    ordered = sorted(rows, key=lambda row: (row.problem_id, row.attempt))
+    return _write(ordered, ATTEMPTS_SCHEMA, rows_per_group=ATTEMPTS_PER_GROUP)
+
+
+def read_attempts(data: bytes, *, problem_id: str | None = None) -> list[AttemptRow]:
+    """The attempts of a parquet file, or those at one problem, ordered by problem and attempt."""
+    wanted = None if problem_id is None else [("problem_id", "=", problem_id)]
+    table = pq.read_table(pa.BufferReader(data), schema=ATTEMPTS_SCHEMA, filters=wanted)
+    return [AttemptRow(**row) for row in table.to_pylist()]
+
+
+def problems_parquet(rows: Sequence[ProblemRow]) -> bytes:
+    """Problem counts as a parquet file, in the order given."""
+    return _write(rows, PROBLEMS_SCHEMA, rows_per_group=None)
+
+
+def read_problems(data: bytes) -> list[ProblemRow]:
+    """The problem counts of a parquet file, in its order."""
+    table = pq.read_table(pa.BufferReader(data), schema=PROBLEMS_SCHEMA)
+    return [ProblemRow(**row) for row in table.to_pylist()]
+
+
+def leaderboard_frame(entries: Sequence[BoardEntry]) -> Any:
+    """The board as a pandas DataFrame: one row per model, commit and benchmark, in the entries' order.
+
+    Scores, errors and intervals in points; `truncated_share` from 0 to 1; ranks from 1.
+    """
+    # Half a second to import: only an export pays for it.
+    import pandas as pd
+
+    records = [_record(entry, benchmark) for entry in entries for benchmark in entry.scores]
+    return pd.DataFrame(records, columns=COLUMNS)
+
+
+def to_csv(frame: Any) -> str:
+    """A table as CSV that a spreadsheet cannot run: text that begins like a formula gets an apostrophe in front."""
+    safe = frame.map(lambda cell: f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell)
+    return str(safe.to_csv(index=False, lineterminator="\n"))
+
+
+COLUMNS = [
+    "benchmark",
+    "model",
+    "revision",
+    "commit",
+    "score",
+    "ci95_low",
+    "ci95_high",
+    "stderr_questions",
+    "stderr_decoding",
+    "maj_at_n",
+    "pass_at_n",
+    "problems",
+    "attempts_per_problem",
+    "truncated_share",
+    "mean_completion_tokens",
+    "rank_best",
+    "rank_worst",
+    "compared",
+    "ranked",
+    "not_ranked_because",
+    "measured_at",
+    "plan_key",
+    "protocol_key",
+]
+
+
+def _record(entry: BoardEntry, benchmark: str) -> dict[str, Any]:
+    shown = entry.scores[benchmark]
+    row, numbers = shown.row, shown.row.statistics
+    own = {name: getattr(row, name) for name in COLUMNS if hasattr(row, name)}
+    from_statistics = {name: getattr(numbers, name) for name in COLUMNS if hasattr(numbers, name)}
+    best, worst = shown.rank or (None, None)
+    return (
+        own
+        | from_statistics
+        | {
+            "ci95_low": numbers.ci95[0],
+            "ci95_high": numbers.ci95[1],
+            "truncated_share": shown.truncated_share,
+            "rank_best": best,
+            "rank_worst": worst,
+            "compared": shown.compared,
+        }
+    )
+
+
+def _write(rows: Sequence[Any], schema: pa.Schema, *, rows_per_group: int | None) -> bytes:
+    columns = {name: [getattr(row, name) for row in rows] for name in schema.names}
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns, schema=schema), sink, compression="zstd", row_group_size=rows_per_group)
+    return sink.getvalue()

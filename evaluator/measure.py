@@ -210,7 +210,7 @@ def _labels(
 def _option(letter: str, options: Sequence[str]) -> str:
     """The option behind a letter, which stands for another option at every attempt."""
     position = ascii_uppercase.find(letter.strip().upper()) if len(letter.strip()) == 1 else -1
-    return f"option {options[position]}" if 0 <= position < len(options) else f"no option: {letter}"
+    return f"option {options[position]}" if 0 <= position < len(options) else "no option"
 
 
 def _merged(votes: list[str | None], target: str, equal: Equal) -> list[str | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
@@ -51,6 +52,33 @@ PROBLEMS_SCHEMA = pa.schema(
 )
 
 
+BOARD_COLUMNS = [
+    "benchmark",
+    "model",
+    "revision",
+    "commit",
+    "score",
+    "ci95_low",
+    "ci95_high",
+    "stderr_questions",
+    "stderr_decoding",
+    "maj_at_n",
+    "pass_at_n",
+    "problems",
+    "attempts_per_problem",
+    "truncated_share",
+    "mean_completion_tokens",
+    "rank_best",
+    "rank_worst",
+    "compared",
+    "ranked",
+    "not_ranked_because",
+    "measured_at",
+    "plan_key",
+    "protocol_key",
+]
+
+
 def attempts_parquet(rows: Sequence[AttemptRow]) -> bytes:
     """Attempts as a parquet file, ordered by problem and attempt, so that one problem is read without the others."""
     ordered = sorted(rows, key=lambda row: (row.problem_id, row.attempt))
@@ -84,7 +112,7 @@ def leaderboard_frame(entries: Sequence[BoardEntry]) -> Any:
     import pandas as pd
 
     records = [_record(entry, benchmark) for entry in entries for benchmark in entry.scores]
-    return pd.DataFrame(records, columns=COLUMNS)
+    return pd.DataFrame(records, columns=BOARD_COLUMNS).astype({"rank_best": "Int64", "rank_worst": "Int64"})
 
 
 def to_csv(frame: Any) -> str:
@@ -93,51 +121,12 @@ def to_csv(frame: Any) -> str:
     return str(safe.to_csv(index=False, lineterminator="\n"))
 
 
-COLUMNS = [
-    "benchmark",
-    "model",
-    "revision",
-    "commit",
-    "score",
-    "ci95_low",
-    "ci95_high",
-    "stderr_questions",
-    "stderr_decoding",
-    "maj_at_n",
-    "pass_at_n",
-    "problems",
-    "attempts_per_problem",
-    "truncated_share",
-    "mean_completion_tokens",
-    "rank_best",
-    "rank_worst",
-    "compared",
-    "ranked",
-    "not_ranked_because",
-    "measured_at",
-    "plan_key",
-    "protocol_key",
-]
-
-
 def _record(entry: BoardEntry, benchmark: str) -> dict[str, Any]:
-    shown = entry.scores[benchmark]
-    row, numbers = shown.row, shown.row.statistics
-    own = {name: getattr(row, name) for name in COLUMNS if hasattr(row, name)}
-    from_statistics = {name: getattr(numbers, name) for name in COLUMNS if hasattr(numbers, name)}
-    best, worst = shown.rank or (None, None)
-    return (
-        own
-        | from_statistics
-        | {
-            "ci95_low": numbers.ci95[0],
-            "ci95_high": numbers.ci95[1],
-            "truncated_share": shown.truncated_share,
-            "rank_best": best,
-            "rank_worst": worst,
-            "compared": shown.compared,
-        }
-    )
+    shown = asdict(entry.scores[benchmark])
+    low, high = shown.pop("ci95")
+    best, worst = shown.pop("rank") or (None, None)
+    model = {"model": entry.model, "revision": entry.revision, "commit": entry.commit}
+    return model | shown | {"ci95_low": low, "ci95_high": high, "rank_best": best, "rank_worst": worst}
 
 
 def _write(rows: Sequence[Any], schema: pa.Schema, *, rows_per_group: int | None) -> bytes:

@@ -183,51 +183,49 @@ class AttemptRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BoardScore:
-    """One result as the board shows it.
+    """One result as the board shows it. Scores and errors in points, 0 to 100.
 
     `rank` is (best, worst) among the `compared` ranked results of the same benchmark and protocol; None where this one
-    is not ranked or stands alone.
+    is not ranked or stands alone. `truncated_share` is of the attempts whose end the server reported, 0 to 1; None where
+    it reported none.
     """
 
-    row: ResultRow
+    benchmark: str
+    plan_key: str
+    protocol_key: str
+    score: float
+    ci95: tuple[float, float]
+    stderr_questions: float
+    stderr_decoding: float | None
+    pass_at_n: float
+    maj_at_n: float
+    problems: int
+    attempts_per_problem: int
+    truncated_share: float | None
+    mean_completion_tokens: float | None
+    measured_at: str
+    ranked: bool
+    not_ranked_because: str
     rank: tuple[int, int] | None = None
     compared: int = 1
-
-    @property
-    def truncated_share(self) -> float | None:
-        """Truncated attempts over those whose end the server reported, 0 to 1; None where it reported none."""
-        known = sum(self.row.verdicts.values()) - self.row.truncation_unknown
-        return self.row.truncated / known if known else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BoardEntry:
-    """One line of the board: a model at one commit, with one result per benchmark."""
+    """One line of the board: a model at one commit, with one result per benchmark name."""
 
     model: str
     revision: str | None
     commit: str | None
     lineage: Lineage | None
     scores: Mapping[str, BoardScore]
-    """By benchmark name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CurvePoint:
-    """One checkpoint of a training run on one benchmark. Scores in points."""
+    """One checkpoint of a training run on one benchmark. Score and interval in points."""
 
     step: int
     score: float
     ci95: tuple[float, float]
     plan_key: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrainingCurve:
-    """How one training run did on one benchmark under one protocol, by rising step."""
-
-    run: str
-    recipe_hash: str
-    benchmark: str
-    protocol_key: str
-    points: tuple[CurvePoint, ...]

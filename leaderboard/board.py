@@ -1,0 +1,282 @@
+"""The read side of the board: rows, ranks, problems, attempts and training curves, as the page and the API use them."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from threading import RLock
+
+from evaluator.benchmarks import BENCHMARKS
+from evaluator.errors import OpenR1Error
+from evaluator.statistics import rank_intervals
+from leaderboard.results import (
+    RESULTS,
+    ResultUnreadable,
+    attempts_file,
+    not_ranked_because,
+    problems_file,
+    read_row,
+)
+from leaderboard.store import Snapshot, Store
+from leaderboard.table import read_attempts, read_problems
+from leaderboard.types import (
+    AttemptRow,
+    BoardEntry,
+    BoardScore,
+    CurvePoint,
+    ProblemRow,
+    ReferenceScore,
+    ResultRow,
+)
+
+LOG = logging.getLogger(__name__)
+ATTEMPT_FILES_KEPT = 4
+PROBLEM_FILES_KEPT = 64
+
+Weights = tuple[str, str | None, str | None]
+Curves = Mapping[str, Mapping[str, tuple[CurvePoint, ...]]]
+
+
+class ResultNotFound(OpenR1Error):
+    """No published result has this plan key."""
+
+    code = "result_not_found"
+
+
+class Board:
+    """What the store has published, ready to show. Safe to use from many threads.
+
+    Every call looks at the store's newest version. Rows are parsed once per content; ranks are computed once per set of
+    rows; the attempts and problems of the last few results opened are kept in memory.
+    """
+
+    def __init__(self, store: Store, references: Sequence[ReferenceScore] = ()) -> None:
+        self._store = store
+        self._references = tuple(references)
+        self._lock = RLock()
+        self._version: str | None = None
+        self._parsed: dict[str, tuple[bytes, ResultRow | None]] = {}
+        self._rows: tuple[ResultRow, ...] = ()
+        self._forget()
+
+    def rows(self) -> tuple[ResultRow, ...]:
+        """Every published result, newest first. A file that is not a row is left out and logged."""
+        with self._lock:
+            snapshot = self._store.snapshot(RESULTS)
+            if snapshot.version != self._version:
+                self._read(snapshot)
+            return self._rows
+
+    def row(self, plan_key: str) -> ResultRow:
+        """One result.
+
+        Raises:
+            ResultNotFound: nothing with this plan key is published.
+        """
+        found = next((row for row in self.rows() if row.plan_key == plan_key), None)
+        if found is None:
+            raise ResultNotFound(f"no result {plan_key!r} is published here; the leaderboard lists those that are")
+        return found
+
+    def leaderboard(self, benchmark: str | None = None) -> list[BoardEntry]:
+        """One entry per model and commit, with its result on every benchmark, or on one.
+
+        Ordered by the scores in the order of the benchmarks, ranked before not ranked before not measured. Where weights
+        were measured more than once under a benchmark, `preferred` says which result stands.
+        """
+        with self._lock:
+            rows = self.rows()
+            if self._entries is None:
+                self._entries = _entries(rows, self._ranks(rows))
+            entries = self._entries
+        if benchmark is not None:
+            entries = [replace(e, scores={benchmark: e.scores[benchmark]}) for e in entries if benchmark in e.scores]
+        return sorted(entries, key=_board_order)
+
+    def problems(self, plan_key: str) -> list[ProblemRow]:
+        """How one model did on each problem, in the benchmark's order. Raises ResultNotFound."""
+        self.row(plan_key)
+        return list(self._problems(plan_key))
+
+    def attempts(self, plan_key: str, problem_id: str) -> list[AttemptRow]:
+        """The attempts of one result at one problem, in order; none for a problem it does not have.
+
+        Attempts are stored per generation: of those, the ones that this result counts. Raises ResultNotFound.
+        """
+        row = self.row(plan_key)
+        stored = read_attempts(self._attempts(row.generation_key), problem_id=problem_id)
+        return [attempt for attempt in stored if attempt.attempt < row.attempts_per_problem]
+
+    def curves(self) -> Curves:
+        """Training curves: run -> benchmark -> one point per checkpoint, by rising step.
+
+        Points of one curve share recipe and protocol. A run measured under several shows the ranked protocol if there
+        is one, and the newest otherwise.
+        """
+        groups: dict[tuple[str, str], dict[tuple[str, str], list[ResultRow]]] = defaultdict(lambda: defaultdict(list))
+        for row in self.rows():
+            if row.lineage is not None:
+                group = groups[row.lineage.run, row.benchmark]
+                group[row.lineage.recipe_hash, row.protocol_key].append(row)
+        curves: dict[str, dict[str, tuple[CurvePoint, ...]]] = defaultdict(dict)
+        for (run, benchmark), candidates in sorted(groups.items()):
+            shown = max(candidates.values(), key=lambda rows: (rows[0].ranked, max(row.measured_at for row in rows)))
+            curves[run][benchmark] = _points(shown)
+        return curves
+
+    def references_for(self, benchmark: str) -> tuple[ReferenceScore, ...]:
+        """Published scores on one benchmark, highest first. Never mixed with our own."""
+        return tuple(sorted((r for r in self._references if r.benchmark == benchmark), key=lambda r: -r.score))
+
+    def _read(self, snapshot: Snapshot) -> None:
+        parsed = {name: self._parse(name, snapshot.read(name)) for name in snapshot.names if name.endswith(".json")}
+        rows = tuple(
+            sorted(
+                (row for _, row in parsed.values() if row is not None),
+                key=lambda row: (row.measured_at, row.plan_key),
+                reverse=True,
+            )
+        )
+        self._parsed, self._version = parsed, snapshot.version
+        # The store's version moves with every heartbeat of a worker: what follows from the rows outlives that.
+        if rows != self._rows:
+            self._rows = rows
+            self._forget()
+
+    def _parse(self, name: str, data: bytes) -> tuple[bytes, ResultRow | None]:
+        known = self._parsed.get(name)
+        if known is not None and known[0] == data:
+            return known
+        try:
+            return data, _as_of_today(read_row(data))
+        except ResultUnreadable as error:
+            LOG.error("%s is left out: %s", name, error)
+            return data, None
+
+    def _forget(self) -> None:
+        self._entries: list[BoardEntry] | None = None
+        self._attempts = lru_cache(maxsize=ATTEMPT_FILES_KEPT)(self._read_attempts)
+        self._problems = lru_cache(maxsize=PROBLEM_FILES_KEPT)(self._read_problems)
+
+    def _read_attempts(self, generation_key: str) -> bytes:
+        name = attempts_file(generation_key)
+        return self._store.snapshot(name).read(name)
+
+    def _read_problems(self, plan_key: str) -> tuple[ProblemRow, ...]:
+        name = problems_file(plan_key)
+        return tuple(read_problems(self._store.snapshot(name).read(name)))
+
+    def _ranks(self, rows: Sequence[ResultRow]) -> dict[str, tuple[tuple[int, int], int]]:
+        """(rank interval, results compared) by plan key, where at least two results can be compared."""
+        groups: dict[tuple[str, str], list[ResultRow]] = defaultdict(list)
+        for row in _standing(rows):
+            if row.ranked:
+                groups[row.benchmark, row.protocol_key].append(row)
+        ranks: dict[str, tuple[tuple[int, int], int]] = {}
+        for group in groups.values():
+            if len(group) > 1:
+                means = [self._problem_means(row) for row in group]
+                intervals = rank_intervals([[m[problem] for problem in sorted(means[0])] for m in means])
+                ranks |= {row.plan_key: (rank, len(group)) for row, rank in zip(group, intervals, strict=True)}
+        return ranks
+
+    def _problem_means(self, row: ResultRow) -> dict[str, float]:
+        return {problem.problem_id: problem.correct / problem.n for problem in self._read_problems(row.plan_key)}
+
+
+def preferred(rows: Iterable[ResultRow]) -> ResultRow:
+    """The result that stands, of several of the same weights on one benchmark.
+
+    Ranked before not ranked; the first run before its reproductions, so that nobody rolls until the dice are kind; more
+    attempts before fewer; then the newest.
+    """
+    return max(rows, key=lambda r: (r.ranked, -r.plan.run, r.attempts_per_problem, r.measured_at, r.plan_key))
+
+
+def weights(row: ResultRow) -> Weights:
+    """What was measured: the model and its commit, or where that is unknown the endpoint that served it."""
+    return row.model, row.commit, row.plan.endpoint if row.commit is None else None
+
+
+def _as_of_today(row: ResultRow) -> ResultRow:
+    """The row under the current rule: a new version of a benchmark takes the old version's results out of the ranks."""
+    if row.benchmark not in BENCHMARKS:
+        return replace(row, ranked=False, not_ranked_because="the benchmark is no longer part of this board")
+    why_not = not_ranked_because(row.plan)
+    return replace(row, ranked=not why_not, not_ranked_because=why_not)
+
+
+def _standing(rows: Iterable[ResultRow]) -> list[ResultRow]:
+    """One result per weights and benchmark."""
+    groups: dict[tuple[Weights, str], list[ResultRow]] = defaultdict(list)
+    for row in rows:
+        groups[weights(row), row.benchmark].append(row)
+    return [preferred(group) for group in groups.values()]
+
+
+def _entries(rows: Sequence[ResultRow], ranks: Mapping[str, tuple[tuple[int, int], int]]) -> list[BoardEntry]:
+    by_weights: dict[Weights, list[ResultRow]] = defaultdict(list)
+    for row in _standing(rows):
+        by_weights[weights(row)].append(row)
+    order = {name: place for place, name in enumerate(BENCHMARKS)}
+    entries = []
+    for group in by_weights.values():
+        group.sort(key=lambda row: (order.get(row.benchmark, len(order)), row.benchmark))
+        entries.append(
+            BoardEntry(
+                model=group[0].model,
+                revision=next((row.revision for row in group if row.revision), None),
+                commit=group[0].commit,
+                lineage=next((row.lineage for row in group if row.lineage), None),
+                scores={row.benchmark: _board_score(row, *ranks.get(row.plan_key, (None, 1))) for row in group},
+            )
+        )
+    return entries
+
+
+def _board_score(row: ResultRow, rank: tuple[int, int] | None, compared: int) -> BoardScore:
+    numbers = row.statistics
+    end_known = sum(row.verdicts.values()) - row.truncation_unknown
+    return BoardScore(
+        benchmark=row.benchmark,
+        plan_key=row.plan_key,
+        protocol_key=row.protocol_key,
+        score=numbers.score,
+        ci95=numbers.ci95,
+        stderr_questions=numbers.stderr_questions,
+        stderr_decoding=numbers.stderr_decoding,
+        pass_at_n=numbers.pass_at_n,
+        maj_at_n=numbers.maj_at_n,
+        problems=row.problems,
+        attempts_per_problem=row.attempts_per_problem,
+        truncated_share=row.truncated / end_known if end_known else None,
+        mean_completion_tokens=row.mean_completion_tokens,
+        measured_at=row.measured_at,
+        ranked=row.ranked,
+        not_ranked_because=row.not_ranked_because,
+        rank=rank,
+        compared=compared,
+    )
+
+
+def _board_order(entry: BoardEntry) -> tuple[object, ...]:
+    places = []
+    for name in BENCHMARKS:
+        shown = entry.scores.get(name)
+        places.append((2, 0.0) if shown is None else (0 if shown.ranked else 1, -shown.score))
+    return (*places, entry.model, entry.commit or "")
+
+
+def _points(rows: Sequence[ResultRow]) -> tuple[CurvePoint, ...]:
+    by_step: dict[int, list[ResultRow]] = defaultdict(list)
+    for row in rows:
+        if row.lineage is not None:
+            by_step[row.lineage.step].append(row)
+    chosen = ((step, preferred(candidates)) for step, candidates in sorted(by_step.items()))
+    return tuple(
+        CurvePoint(step=step, score=row.statistics.score, ci95=row.statistics.ci95, plan_key=row.plan_key)
+        for step, row in chosen
+    )

@@ -1,0 +1,290 @@
+"""From measurements to the files of one commit, and back from a file to a row.
+
+A result is three files: `results/<owner>/<model>/<plan_key>.json` (the row), `problems/<plan_key>.parquet` (counts per
+problem, enough for every statistic and rank) and `attempts/<generation_key>.parquet` (every attempt). Counts have a
+file of their own per result, a few kilobytes, because one file for the whole board would have to be read, rewritten and
+raced for at every publication; `problems/*.parquet` still reads as one table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import groupby
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from evaluator.benchmarks import benchmark
+from evaluator.errors import OpenR1Error
+from evaluator.measure import sample_index
+from evaluator.plan import generation_key, plan_key, protocol_key
+from evaluator.types import Checkpoint, Completion, EvalPlan, Measurement, Sample, Sampling, Score, Verdict, to_json
+from leaderboard.store import Changes, Snapshot
+from leaderboard.table import attempts_parquet, problems_parquet, read_attempts
+from leaderboard.types import AttemptRow, ProblemRow, ResultRow, Submission
+
+SCHEMA = 1
+PROTOCOL_DTYPE = "bfloat16"
+RESULTS, PROBLEMS, ATTEMPTS = "results/", "problems/", "attempts/"
+
+
+class PublicationRefused(OpenR1Error):
+    """A measurement that must not be published: it covers a part of its benchmark only."""
+
+    code = "publication_refused"
+
+
+class ResultUnreadable(OpenR1Error):
+    """A stored result is not a row of this version."""
+
+    code = "result_unreadable"
+
+
+def publish_changes(
+    measurements: Sequence[Measurement],
+    *,
+    checkpoint: Checkpoint,
+    measured_at: str,
+    submission: Submission | None = None,
+    stored: Snapshot | None = None,
+) -> tuple[tuple[str, ...], Changes]:
+    """The plan keys of some measurements and the files that publish them, to be committed together.
+
+    `measured_at` is UTC in ISO 8601. `stored` is the tree that the changes go into: attempts that it holds of the same
+    generation and that these measurements do not cover (a run with more attempts) are kept.
+
+    Raises:
+        PublicationRefused: a measurement is limited to some of the problems.
+    """
+    changes: dict[str, bytes | None] = {}
+    names = []
+    for measurement in measurements:
+        row = result_row(measurement, checkpoint=checkpoint, measured_at=measured_at, submission=submission)
+        if row.plan.limit is not None:
+            raise PublicationRefused(
+                f"{row.benchmark} was measured on {row.problems} problems only (limit {row.plan.limit}); such a run is "
+                "never published: measure without a limit"
+            )
+        attempts_name = attempts_file(row.generation_key)
+        changes[result_file(row.model, row.plan_key)] = row_bytes(row)
+        changes[problems_file(row.plan_key)] = problems_parquet(problem_rows(measurement))
+        changes[attempts_name] = attempts_parquet(_with_stored(attempt_rows(measurement), attempts_name, stored))
+        names.append(row.plan_key)
+    return tuple(names), changes
+
+
+def result_row(
+    measurement: Measurement, *, checkpoint: Checkpoint, measured_at: str, submission: Submission | None = None
+) -> ResultRow:
+    """One measurement as the board shows it."""
+    plan = measurement.plan
+    why_not = not_ranked_because(plan)
+    return ResultRow(
+        schema=SCHEMA,
+        plan_key=plan_key(plan),
+        generation_key=generation_key(plan),
+        protocol_key=protocol_key(plan),
+        benchmark=plan.benchmark,
+        model=plan.model,
+        revision=checkpoint.revision,
+        commit=plan.commit,
+        ranked=not why_not,
+        not_ranked_because=why_not,
+        plan=plan,
+        statistics=measurement.statistics,
+        problems=measurement.problems,
+        attempts_per_problem=plan.attempts,
+        verdicts=dict(measurement.verdicts),
+        truncated=measurement.truncated,
+        truncation_unknown=measurement.truncation_unknown,
+        answered_in_thought=measurement.answered_in_thought,
+        mean_completion_tokens=measurement.mean_completion_tokens,
+        completion_tokens=measurement.completion_tokens,
+        wall_seconds=measurement.wall_seconds,
+        engine=measurement.engine,
+        measured_at=measured_at,
+        job_id=submission.id if submission else None,
+        submitted_by=submission.submitted_by if submission else None,
+        lineage=checkpoint.lineage,
+    )
+
+
+def not_ranked_because(plan: EvalPlan) -> str:
+    """Why a plan is shown but not ranked; empty where it is ranked.
+
+    Ranked is who was measured under the whole protocol of the current benchmark version, with known weights. A
+    demonstration benchmark is ranked in its own table alone: ranks never span benchmarks or protocols.
+    """
+    protocol = benchmark(plan.benchmark)
+    reasons = {
+        "the commit of the weights is unknown": plan.commit is None,
+        f"measured on version {plan.benchmark_version} of the benchmark, version {protocol.version} is current": (
+            plan.benchmark_version != protocol.version
+        ),
+        f"only {plan.limit} of {protocol.problems} problems": plan.limit is not None,
+        f"{plan.attempts} attempts per problem, the protocol asks for {protocol.attempts}": (
+            plan.attempts < protocol.attempts
+        ),
+        f"an answer budget of {plan.max_tokens:,} tokens, the protocol's is {protocol.max_tokens:,}": (
+            plan.max_tokens != protocol.max_tokens
+        ),
+        "a system prompt, the protocol has none": plan.system_prompt is not None,
+        "sampling parameters other than the protocol's": plan.sampling != Sampling(),
+        f"weights served as {plan.quantization or plan.dtype}, the protocol's are {PROTOCOL_DTYPE}": (
+            plan.dtype != PROTOCOL_DTYPE or plan.quantization is not None
+        ),
+    }
+    return "; ".join(reason for reason, applies in reasons.items() if applies)
+
+
+def problem_rows(measurement: Measurement) -> list[ProblemRow]:
+    """The counts per problem, in the order of the measurement."""
+    key = plan_key(measurement.plan)
+    pairs = zip(measurement.scores, measurement.completions, strict=True)
+    return [
+        _problem_row(key, problem_id, list(group), measurement.majority.get(problem_id))
+        for problem_id, group in groupby(pairs, key=lambda pair: pair[0].problem_id)
+    ]
+
+
+def _problem_row(
+    key: str, problem_id: str, attempts: Sequence[tuple[Score, Completion]], majority: str | None
+) -> ProblemRow:
+    counts = [completion.completion_tokens for _, completion in attempts]
+    known = [count for count in counts if count is not None]
+    return ProblemRow(
+        plan_key=key,
+        problem_id=problem_id,
+        n=len(attempts),
+        correct=sum(score.verdict is Verdict.CORRECT for score, _ in attempts),
+        no_answer=sum(score.verdict is Verdict.NO_ANSWER for score, _ in attempts),
+        truncated=sum(score.truncated is True for score, _ in attempts),
+        mean_tokens=sum(known) / len(known) if len(known) == len(counts) else None,
+        majority=majority,
+    )
+
+
+def attempt_rows(measurement: Measurement) -> list[AttemptRow]:
+    """Every attempt as it is stored. Of a private benchmark only hashes, verdicts and single letters are."""
+    private = benchmark(measurement.plan.benchmark).private
+    samples = sample_index(measurement.plan, measurement.samples)
+    return [
+        _attempt_row(
+            completion, score, samples[score.problem_id, score.attempt], measurement.plan.grader_version, private
+        )
+        for completion, score in zip(measurement.completions, measurement.scores, strict=True)
+    ]
+
+
+def _attempt_row(
+    completion: Completion, score: Score, sample: Sample, grader_version: str, private: bool
+) -> AttemptRow:
+    a_letter = score.answer is not None and len(score.answer) == 1
+    return AttemptRow(
+        problem_id=completion.problem_id,
+        attempt=completion.attempt,
+        seed=completion.seed,
+        prompt_sha256=_sha256(sample.prompt),
+        prompt=None if private else sample.prompt,
+        text_sha256=_sha256(completion.text),
+        text=None if private else completion.text,
+        reasoning=None if private else completion.reasoning,
+        finish_reason=completion.finish_reason,
+        completion_tokens=completion.completion_tokens,
+        prompt_tokens=completion.prompt_tokens,
+        latency_s=completion.latency_s,
+        retries=completion.retries,
+        answer=score.answer if a_letter or not private else None,
+        verdict=score.verdict.value,
+        truncated=score.truncated,
+        answered_in_thought=score.answered_in_thought,
+        target=None if private else sample.target,
+        grader_version=grader_version,
+    )
+
+
+def _with_stored(rows: list[AttemptRow], name: str, stored: Snapshot | None) -> list[AttemptRow]:
+    if stored is None or name not in stored.names:
+        return rows
+    covered = {(row.problem_id, row.attempt) for row in rows}
+    kept = [row for row in read_attempts(stored.read(name)) if (row.problem_id, row.attempt) not in covered]
+    return rows + kept
+
+
+def row_bytes(row: ResultRow) -> bytes:
+    """A result row as the bytes of its file: JSON, sorted keys."""
+    return (json.dumps(to_json(row), indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def read_row(data: bytes) -> ResultRow:
+    """The row in a result file. Strict: nothing is coerced, dropped or guessed.
+
+    Raises:
+        ResultUnreadable: not JSON, a newer schema, or a field that is missing, unknown or of another type.
+    """
+    try:
+        stored = json.loads(data)
+    except ValueError as error:
+        raise ResultUnreadable(f"the result file is not JSON ({error}); publish the result again") from error
+    schema = stored.get("schema") if isinstance(stored, dict) else None
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise ResultUnreadable(f"the result has schema {schema}, this version reads up to {SCHEMA}; update the board")
+    try:
+        row = _adapter().validate_json(data, strict=True)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
+        raise ResultUnreadable(f"the result file is not a row of schema {SCHEMA}: {faults}") from error
+    if unknown := sorted(_unknown_fields(stored, to_json(row))):
+        raise ResultUnreadable(f"the result file has fields that schema {SCHEMA} does not know: {', '.join(unknown)}")
+    return row
+
+
+@lru_cache(maxsize=1)
+def _adapter() -> TypeAdapter[ResultRow]:
+    return TypeAdapter(ResultRow)
+
+
+def _unknown_fields(stored: Any, read: Any, path: str = "") -> list[str]:
+    """What a file says that the row read from it does not: dataclasses drop unknown keys in silence."""
+    if not isinstance(stored, dict) or not isinstance(read, dict):
+        return []
+    unknown = [f"{path}{key}" for key in stored.keys() - read.keys()]
+    return unknown + [
+        fault for key in stored.keys() & read.keys() for fault in _unknown_fields(stored[key], read[key], f"{key}.")
+    ]
+
+
+def result_file(model: str, key: str) -> str:
+    """Where the row of a model and plan key lies in the store."""
+    return f"{RESULTS}{store_folder(model)}/{key}.json"
+
+
+def problems_file(key: str) -> str:
+    """Where the counts per problem of a plan key lie in the store."""
+    return f"{PROBLEMS}{key}.parquet"
+
+
+def attempts_file(key: str) -> str:
+    """Where the attempts of a generation key lie in the store."""
+    return f"{ATTEMPTS}{key}.parquet"
+
+
+def store_folder(model: str) -> str:
+    """`<owner>/<model>` as a path of the store.
+
+    A server may list its model under any name at all: what is not plainly `owner/name` is filed under `_/`, by the
+    letters a path may hold and a hash that keeps names apart.
+    """
+    part = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}"
+    if re.fullmatch(f"{part}/{part}", model) and ".." not in model and not model.startswith("_/"):
+        return model
+    cleaned = re.sub(r"[^A-Za-z0-9_-]+", "-", model).strip("-")[:60]
+    return f"_/{cleaned or 'model'}-{_sha256(model)[:8]}"
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

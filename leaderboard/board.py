@@ -21,7 +21,7 @@ from leaderboard.results import (
     read_row,
 )
 from leaderboard.store import Snapshot, Store
-from leaderboard.table import read_attempts, read_problems
+from leaderboard.table import TableUnreadable, read_attempts, read_problems
 from leaderboard.types import (
     AttemptRow,
     BoardEntry,
@@ -60,7 +60,9 @@ class Board:
         self._version: str | None = None
         self._parsed: dict[str, tuple[bytes, ResultRow | None]] = {}
         self._rows: tuple[ResultRow, ...] = ()
-        self._forget()
+        self._entries: list[BoardEntry] | None = None
+        self._problems = lru_cache(maxsize=PROBLEM_FILES_KEPT)(self._read_problems)
+        self._attempts = lru_cache(maxsize=ATTEMPT_FILES_KEPT)(self._read_attempts)
 
     def rows(self) -> tuple[ResultRow, ...]:
         """Every published result, newest first. A file that is not a row is left out and logged."""
@@ -84,8 +86,8 @@ class Board:
     def leaderboard(self, benchmark: str | None = None) -> list[BoardEntry]:
         """One entry per model and commit, with its result on every benchmark, or on one.
 
-        Ordered by the scores in the order of the benchmarks, ranked before not ranked before not measured. Where weights
-        were measured more than once under a benchmark, `preferred` says which result stands.
+        Ordered by the scores in the order of the benchmarks, ranked before not ranked before not measured. Where
+        weights were measured more than once on a benchmark, `preferred` says which result stands.
         """
         with self._lock:
             rows = self.rows()
@@ -143,8 +145,9 @@ class Board:
         self._parsed, self._version = parsed, snapshot.version
         # The store's version moves with every heartbeat of a worker: what follows from the rows outlives that.
         if rows != self._rows:
-            self._rows = rows
-            self._forget()
+            self._rows, self._entries = rows, None
+            self._problems.cache_clear()
+            self._attempts.cache_clear()
 
     def _parse(self, name: str, data: bytes) -> tuple[bytes, ResultRow | None]:
         known = self._parsed.get(name)
@@ -156,35 +159,40 @@ class Board:
             LOG.error("%s is left out: %s", name, error)
             return data, None
 
-    def _forget(self) -> None:
-        self._entries: list[BoardEntry] | None = None
-        self._attempts = lru_cache(maxsize=ATTEMPT_FILES_KEPT)(self._read_attempts)
-        self._problems = lru_cache(maxsize=PROBLEM_FILES_KEPT)(self._read_problems)
-
     def _read_attempts(self, generation_key: str) -> bytes:
-        name = attempts_file(generation_key)
-        return self._store.snapshot(name).read(name)
+        return self._file(attempts_file(generation_key))
 
     def _read_problems(self, plan_key: str) -> tuple[ProblemRow, ...]:
-        name = problems_file(plan_key)
-        return tuple(read_problems(self._store.snapshot(name).read(name)))
+        return tuple(read_problems(self._file(problems_file(plan_key))))
+
+    def _file(self, name: str) -> bytes:
+        try:
+            return self._store.snapshot(name).read(name)
+        except KeyError as error:
+            raise ResultNotFound(f"the store has no {name}, although its result is published; restore it") from error
 
     def _ranks(self, rows: Sequence[ResultRow]) -> dict[str, tuple[tuple[int, int], int]]:
         """(rank interval, results compared) by plan key, where at least two results can be compared."""
-        groups: dict[tuple[str, str], list[ResultRow]] = defaultdict(list)
+        groups: dict[tuple[object, ...], list[tuple[str, list[float]]]] = defaultdict(list)
         for row in _standing(rows):
-            if row.ranked:
-                groups[row.benchmark, row.protocol_key].append(row)
+            if row.ranked and (means := self._problem_means(row)):
+                group = groups[row.benchmark, row.protocol_key, tuple(means)]
+                group.append((row.plan_key, list(means.values())))
         ranks: dict[str, tuple[tuple[int, int], int]] = {}
         for group in groups.values():
             if len(group) > 1:
-                means = [self._problem_means(row) for row in group]
-                intervals = rank_intervals([[m[problem] for problem in sorted(means[0])] for m in means])
-                ranks |= {row.plan_key: (rank, len(group)) for row, rank in zip(group, intervals, strict=True)}
+                intervals = rank_intervals([means for _, means in group])
+                ranks |= {key: (rank, len(group)) for (key, _), rank in zip(group, intervals, strict=True)}
         return ranks
 
     def _problem_means(self, row: ResultRow) -> dict[str, float]:
-        return {problem.problem_id: problem.correct / problem.n for problem in self._read_problems(row.plan_key)}
+        """Share of right attempts by problem id, ids sorted; empty where the counts are lost or torn (logged)."""
+        try:
+            problems = self._read_problems(row.plan_key)
+        except (ResultNotFound, TableUnreadable) as error:
+            LOG.error("%s on %s is left out of the ranks: %s", row.model, row.benchmark, error)
+            return {}
+        return {p.problem_id: p.correct / p.n for p in sorted(problems, key=lambda p: p.problem_id)}
 
 
 def preferred(rows: Iterable[ResultRow]) -> ResultRow:

@@ -10,9 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from evaluator.errors import OpenR1Error
 from leaderboard.types import AttemptRow, BoardEntry, ProblemRow
 
-ATTEMPTS_PER_GROUP = 256
+ROWS_PER_GROUP = 256
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 ATTEMPTS_SCHEMA = pa.schema(
@@ -79,28 +80,35 @@ BOARD_COLUMNS = [
 ]
 
 
+class TableUnreadable(OpenR1Error):
+    """A stored parquet file is torn, or does not have the columns of this version."""
+
+    code = "table_unreadable"
+
+
 def attempts_parquet(rows: Sequence[AttemptRow]) -> bytes:
     """Attempts as a parquet file, ordered by problem and attempt, so that one problem is read without the others."""
     ordered = sorted(rows, key=lambda row: (row.problem_id, row.attempt))
-    return _write(ordered, ATTEMPTS_SCHEMA, rows_per_group=ATTEMPTS_PER_GROUP)
+    return _write(ordered, ATTEMPTS_SCHEMA)
 
 
 def read_attempts(data: bytes, *, problem_id: str | None = None) -> list[AttemptRow]:
-    """The attempts of a parquet file, or those at one problem, ordered by problem and attempt."""
-    wanted = None if problem_id is None else [("problem_id", "=", problem_id)]
-    table = pq.read_table(pa.BufferReader(data), schema=ATTEMPTS_SCHEMA, filters=wanted)
-    return [AttemptRow(**row) for row in table.to_pylist()]
+    """The attempts of a parquet file, or those at one problem, ordered by problem and attempt.
+
+    Raises:
+        TableUnreadable: not a parquet file with these columns.
+    """
+    return [AttemptRow(**row) for row in _read(data, ATTEMPTS_SCHEMA, problem_id)]
 
 
 def problems_parquet(rows: Sequence[ProblemRow]) -> bytes:
     """Problem counts as a parquet file, in the order given."""
-    return _write(rows, PROBLEMS_SCHEMA, rows_per_group=None)
+    return _write(rows, PROBLEMS_SCHEMA)
 
 
 def read_problems(data: bytes) -> list[ProblemRow]:
-    """The problem counts of a parquet file, in its order."""
-    table = pq.read_table(pa.BufferReader(data), schema=PROBLEMS_SCHEMA)
-    return [ProblemRow(**row) for row in table.to_pylist()]
+    """The problem counts of a parquet file, in its order. Raises TableUnreadable."""
+    return [ProblemRow(**row) for row in _read(data, PROBLEMS_SCHEMA)]
 
 
 def leaderboard_frame(entries: Sequence[BoardEntry]) -> Any:
@@ -129,8 +137,19 @@ def _record(entry: BoardEntry, benchmark: str) -> dict[str, Any]:
     return model | shown | {"ci95_low": low, "ci95_high": high, "rank_best": best, "rank_worst": worst}
 
 
-def _write(rows: Sequence[Any], schema: pa.Schema, *, rows_per_group: int | None) -> bytes:
+def _write(rows: Sequence[Any], schema: pa.Schema) -> bytes:
     columns = {name: [getattr(row, name) for row in rows] for name in schema.names}
     sink = io.BytesIO()
-    pq.write_table(pa.table(columns, schema=schema), sink, compression="zstd", row_group_size=rows_per_group)
+    pq.write_table(pa.table(columns, schema=schema), sink, compression="zstd", row_group_size=ROWS_PER_GROUP)
     return sink.getvalue()
+
+
+def _read(data: bytes, schema: pa.Schema, problem_id: str | None = None) -> list[dict[str, Any]]:
+    wanted = None if problem_id is None else [("problem_id", "=", problem_id)]
+    try:
+        table = pq.read_table(pa.BufferReader(data), filters=wanted)
+        if table.schema.names != schema.names:
+            raise TableUnreadable(f"the table has the columns {table.schema.names}, expected {schema.names}")
+        return table.to_pylist()  # type: ignore[no-any-return]
+    except pa.ArrowException as error:
+        raise TableUnreadable(f"{len(data):,} bytes are not a parquet file of ours ({error}); restore it") from error

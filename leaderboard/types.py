@@ -186,8 +186,8 @@ class BoardScore:
     """One result as the board shows it. Scores and errors in points, 0 to 100.
 
     `rank` is (best, worst) among the `compared` ranked results of the same benchmark and protocol; None where this one
-    is not ranked or stands alone. `truncated_share` is of the attempts whose end the server reported, 0 to 1; None where
-    it reported none.
+    is not ranked or stands alone. `truncated_share` is of the attempts whose end the server reported, 0 to 1; None
+    where it reported none.
     """
 
     benchmark: str

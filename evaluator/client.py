@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import resource
 import socket
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ import uvloop
 from yarl import URL
 
 from evaluator.chat import Busy, Fault, read_answer, request_body
-from evaluator.errors import Cancelled, EngineFailed
+from evaluator.errors import Cancelled, EngineFailed, PlanRejected
 from evaluator.retry import RetryPolicy
 from evaluator.types import Completion, Refusal, Request
 
@@ -31,6 +32,8 @@ from evaluator.types import Completion, Refusal, Request
 IDLE_CONNECTION_S = 4.0
 # A peer that vanished without a word is noticed after about two minutes, however long an answer may take.
 KEEP_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 120_000}
+# Files that a run has open besides its connections: journal, logs, pipes to grading processes.
+OTHER_FILES = 256
 
 OnAnswer = Callable[[Request, Completion | Refusal], None]
 T = TypeVar("T")
@@ -84,6 +87,7 @@ async def stream(
     every request and whenever the server is suspect; it raises EngineFailed where our own engine process has ended.
 
     Raises:
+        PlanRejected: this process may not open `concurrency` connections.
         EngineRefused: 401, 402 or 403: a person must act.
         EngineFailed: too many faults in a row, unhealthy for too long, or whatever `alive` raises.
         Cancelled: `cancel` was set. Requests in flight are aborted at the server too: their connections are closed.
@@ -91,6 +95,7 @@ async def stream(
     if concurrency < 1:
         raise ValueError(f"concurrency is {concurrency}, expected at least 1 request in flight")
     queue = sorted(requests, key=lambda request: request.order)
+    _allow_connections(min(concurrency, len(queue)))
     async with _session(endpoint, policy) as session:
         run = _Run(session, endpoint, policy, on_answer, alive or (lambda: None))
         feed = iter(queue)
@@ -295,6 +300,20 @@ class _Run:
                 return f"/health answers {response.status}" if response.status >= 500 else None
         except (aiohttp.ClientError, TimeoutError) as error:
             return f"/health: {_describe(error)}"
+
+
+def _allow_connections(count: int) -> None:
+    """Raise the soft limit on open files as far as `count` connections need; 1,024 is a common default."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = count + OTHER_FILES
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise PlanRejected(
+            f"{count} requests in flight need {needed} open files, this process may have {hard}: lower --concurrency "
+            f"to at most {max(1, hard - OTHER_FILES)}, or raise the hard limit (ulimit -Hn)"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _session(endpoint: Endpoint, policy: RetryPolicy) -> aiohttp.ClientSession:

@@ -11,16 +11,15 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evaluator.client import Endpoint, run_async
-from evaluator.grading_pool import GraderPool
-from evaluator.journal import Journal
-
 from evaluator import template
 from evaluator.checkpoint import board_name, local_checkpoint, prepare_serving_folder, read_shape
+from evaluator.client import Endpoint, run_async
 from evaluator.devices import find_devices
 from evaluator.engine import RunningEngine, given_engine, local_engine, prompt_text
 from evaluator.engine_plan import EnginePlan, plan_engine
 from evaluator.evaluate import evaluate
+from evaluator.grading_pool import GraderPool
+from evaluator.journal import Journal
 from evaluator.prepare import Evaluation, Options, PromptFacts, load_all, local_prompt_facts, make_plans
 from evaluator.types import Checkpoint, Measurement, Progress, Sample
 from leaderboard import hub
@@ -168,7 +167,8 @@ def _open_engine(
         served_name=checkpoint.model,
         python=settings.engine_python,
         inherited=dict(settings.child_environment),
-        work=settings.data_dir / "engines" / str(os.getpid()),
+        work=settings.data_dir / "engines" / f"{os.getpid()}-{threading.get_ident()}",
+        home=settings.data_dir / "engines" / "home",
         on_progress=say,
         cancelled=cancelled.is_set,
     )

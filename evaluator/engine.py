@@ -48,12 +48,14 @@ async def local_engine(
     python: str,
     inherited: Mapping[str, str],
     work: Path,
+    home: Path,
     on_progress: Callable[[str], None],
     cancelled: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[RunningEngine]:
     """Start vLLM for the checkpoint in `folder`, wait until it answers, and end it afterwards, however we leave.
 
-    `work` gets the server's log and its private HOME. `on_progress` gets a line of text now and then.
+    `work` gets the server's log; `home` is the HOME of all our engines (it holds their compilation caches, nothing of
+    ours). `on_progress` gets a line of text now and then.
 
     Raises:
         EngineFailed: it ended or did not answer within an hour; carries its last log lines.
@@ -61,7 +63,7 @@ async def local_engine(
     work.mkdir(parents=True, exist_ok=True)
     port = free_port()
     command = server_command(plan, python=python, folder=folder, served_name=served_name, port=port)
-    environment = clean_environment(inherited, work / "home", server_environment(plan))
+    environment = clean_environment(inherited, home, server_environment(plan))
     process = await asyncio.to_thread(
         SupervisedProcess, command, log=work / "engine.log", environment=environment, folder=work
     )

@@ -1,4 +1,4 @@
-"""The benchmarks as lighteval tasks, and the only module that imports lighteval.
+"""The benchmarks as lighteval tasks, and the only module that imports lighteval and datasets.
 
 lighteval's own command line can run this file as custom tasks (`TASKS_TABLE`). Everything the evaluator knows of a
 problem (id, prompt, target) comes from `LightevalTask.get_docs()`: change a word here and it reaches the server.
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from string import ascii_uppercase
 from typing import Any
 
+import datasets
 from lighteval.metrics.metrics_sample import SampleLevelComputation, SamplingMetric
 from lighteval.metrics.utils.metric_utils import SampleLevelMetric
 from lighteval.models.model_output import ModelResponse
@@ -168,9 +169,10 @@ def task_config(bench: Benchmark, *, attempts: int | None = None, hf_repo: str |
         name=f"{PREFIX}:{bench.name}",
         prompt_function=_prompt_function(bench, count),
         hf_repo=hf_repo or (str(arithmetic.FOLDER) if bench.demonstration else bench.dataset),
-        hf_subset=bench.subset,
+        hf_subset="default" if hf_repo else bench.subset,
         hf_avail_splits=[bench.split],
         evaluation_splits=[bench.split] * documents_per_problem,
+        few_shots_split=bench.split,
         generation_size=bench.max_tokens,
         metrics=[
             SampleLevelMetric(
@@ -193,6 +195,7 @@ def _prompt_function(bench: Benchmark, attempts: int) -> Callable[[dict[str, Any
 
 def docs(config: LightevalTaskConfig) -> list[Doc]:
     """Every document of a task, as lighteval makes them (its order is shuffled with a fixed seed)."""
+    datasets.disable_progress_bars()
     documents: list[Doc] = LightevalTask(config).get_docs()
     return documents
 

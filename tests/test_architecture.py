@@ -90,5 +90,4 @@ def test_no_checkpoint_may_bring_code(path: Path) -> None:
 def test_every_door_exists_and_is_used() -> None:
     for package, door in DOORS.items():
         used = {name.split(".")[0] for name in imported(ROOT / door)}
-        lighteval_reads_datasets = package == "datasets"
-        assert package in used or lighteval_reads_datasets, f"{door} no longer imports {package}"
+        assert package in used, f"{door} no longer imports {package}"

@@ -1,0 +1,39 @@
+"""Keeps one worker process running beside the page: its crash costs a restart, never the page."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from evaluator.process import SupervisedProcess
+from settings import ROOT, Settings
+
+LOG = logging.getLogger(__name__)
+
+
+class WorkerKeeper:
+    """Starts the worker's command, and starts it again whenever it has ended."""
+
+    def __init__(self, command: Sequence[str], settings: Settings) -> None:
+        self._command = list(command)
+        self._log: Path = settings.data_dir / "worker.log"
+        self._process: SupervisedProcess | None = None
+
+    def keep_alive(self) -> None:
+        """Called by the clock every few seconds."""
+        if self._process is not None:
+            status = self._process.exit_status()
+            if status is None:
+                return
+            LOG.error("the worker ended with status %s; starting it again. Its last lines:\n%s", status, self._tail())
+            self._process.stop()
+        self._process = SupervisedProcess(self._command, log=self._log, folder=ROOT)
+
+    def stop(self) -> None:
+        """End the worker; a job it runs goes back to the queue."""
+        if self._process is not None:
+            self._process.stop()
+
+    def _tail(self) -> str:
+        return self._process.log_tail(15) if self._process else ""

@@ -1,0 +1,246 @@
+"""What each verb of the command line does. Results are dicts for `--json`; progress goes to standard error."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from backend_jobs.clock import Clock
+from backend_jobs.demo import training_submission
+from backend_jobs.evaluate_job import (
+    Ask,
+    grading_workers,
+    prepare,
+    resolve_model,
+    run_evaluation,
+    serving_folder,
+)
+from backend_jobs.jobs import JobRunner, evaluation_of_checkpoint
+from backend_jobs.queue import StoreQueue
+from backend_jobs.recipes import load_recipe, recipe_hash
+from backend_jobs.train import TrainEvent, train_command
+from backend_jobs.train import train as run_training
+from backend_jobs.worker import Worker
+from evaluator.benchmarks import benchmark
+from evaluator.engine_plan import server_command, server_environment
+from evaluator.errors import PlanRejected
+from evaluator.grade_file import grade_file
+from evaluator.grading_pool import GraderPool
+from evaluator.measure import report
+from evaluator.plan import generation_key, plan_key, protocol_key
+from evaluator.prepare import Options
+from evaluator.samples import load_samples
+from evaluator.types import Progress
+from leaderboard.live import FileLive
+from leaderboard.results import publish_changes
+from leaderboard.store import update
+from leaderboard.stores import open_store
+from leaderboard.submissions import check_submission
+from settings import Settings
+
+Result = dict[str, Any] | None
+POLL_S = 1.0
+
+
+def worker(options: argparse.Namespace, settings: Settings) -> Result:
+    """Take jobs and run them until stopped; with `--once`, at most one."""
+    settings = replace(settings, store=options.store)
+    store = open_store(settings.store)
+    queue = StoreQueue(store)
+    runner = JobRunner(settings, queue)
+    name = f"{socket.gethostname()}-{os.getpid()}"
+    taking = Worker(queue, FileLive(settings.data_dir / "live"), runner.run, name=name)
+    stopped = threading.Event()
+
+    def stop(*_: object) -> None:
+        stopped.set()
+        taking.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    if options.once:
+        taking.run_once()
+        return None
+    clock = Clock()
+    clock.every(POLL_S, taking.run_once, name="take a job")
+    clock.start()
+    stopped.wait()
+    clock.stop()
+    return None
+
+
+def submit(options: argparse.Namespace, settings: Settings) -> Result:
+    """Check a submission and add it to the queue."""
+    queue = StoreQueue(open_store(options.store))
+    form = {"model": options.model, "revision": options.revision, "benchmarks": options.benchmark}
+    submission = check_submission(form, local_mode=settings.space is None, resolve=_resolver(settings))
+    record = queue.submit(submission)
+    return {"job": record.submission.id, "model": record.submission.model, "status": record.status.value}
+
+
+def plan(options: argparse.Namespace, settings: Settings) -> Result:
+    """Print what would run, and run nothing."""
+    if options.recipe is not None:
+        recipe = load_recipe(options.recipe)
+        return {"run": recipe.run, "recipe_hash": recipe_hash(recipe), "command": train_command(recipe, settings)}
+    if not options.model or not options.benchmark:
+        raise PlanRejected("plan wants a RECIPE, or --model and --benchmark")
+    prepared = prepare(_ask(options), settings)
+    plans = [
+        {
+            "benchmark": e.plan.benchmark,
+            "generations": len(e.samples) * (1 if e.samples[0].attempt is not None else e.plan.attempts),
+            "max_tokens": e.plan.max_tokens,
+            "plan_key": plan_key(e.plan),
+            "generation_key": generation_key(e.plan),
+            "protocol_key": protocol_key(e.plan),
+        }
+        for e in prepared.evaluations
+    ]
+    checkpoint, engine = prepared.checkpoint, prepared.engine_plan
+    described: dict[str, Any] = {"model": checkpoint.model, "commit": checkpoint.commit, "plans": plans}
+    if engine is not None:
+        folder = serving_folder(settings, checkpoint)
+        command = server_command(
+            engine, python=settings.engine_python, folder=folder, served_name=checkpoint.model, port=8000
+        )
+        variables = [f"{name}='{value}'" for name, value in server_environment(engine).items()]
+        described |= {"reasons": list(engine.reasons), "server": " ".join([*variables, *command])}
+    return described
+
+
+def evaluate(options: argparse.Namespace, settings: Settings) -> Result:
+    """Measure one checkpoint, here and now."""
+    if options.store and options.limit:
+        raise PlanRejected("a --limit run is never published; leave out --store, or --limit")
+    bars = _Bars()
+    checkpoint, measurements = run_evaluation(
+        _ask(options), settings, on_progress=bars.show, cancelled=threading.Event()
+    )
+    bars.end()
+    if options.store:
+        names, changes = publish_changes(
+            measurements,
+            checkpoint=checkpoint,
+            measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        update(open_store(options.store), lambda _: changes, message=f"measured {checkpoint.model}: {', '.join(names)}")
+    reports = [report(measurement) for measurement in measurements]
+    return reports[0] if len(reports) == 1 else {"measurements": reports}
+
+
+def grade(options: argparse.Namespace, settings: Settings) -> Result:
+    """Grade recorded completions; reads the benchmark's targets only where a row brings no gold."""
+    bench = benchmark(options.benchmark)
+
+    def targets() -> Mapping[str, str]:
+        samples = load_samples(bench, attempts=1, mirror=settings.benchmark_mirror)
+        return {sample.problem_id: sample.target for sample in samples}
+
+    with GraderPool(workers=grading_workers()) as pool:
+        summary = grade_file(
+            options.completions, extraction=bench.extraction, targets=targets, pool=pool, scores_out=options.scores
+        )
+    return {"rows": summary.rows, "verdicts": dict(summary.verdicts), "wall_seconds": round(summary.wall_seconds, 2)}
+
+
+def train(options: argparse.Namespace, settings: Settings) -> Result:
+    """Run a training recipe; with `--store`, every checkpoint is submitted to the board as it appears."""
+    recipe = load_recipe(options.recipe)
+    queue = StoreQueue(open_store(options.store)) if options.store else None
+    parent = training_submission(options.recipe)
+
+    def follow(event: TrainEvent) -> None:
+        print(event.as_line(), file=sys.stderr)
+        if event.checkpoint is not None and queue is not None and recipe.benchmarks:
+            queue.submit(
+                evaluation_of_checkpoint(event.checkpoint, recipe.benchmarks, submitted_by=parent.submitted_by)
+            )
+
+    result = run_training(recipe, settings=settings, on_event=follow, cancelled=threading.Event())
+    return {"run": recipe.run, "steps": result.steps, "checkpoints": [str(path) for path in result.checkpoints]}
+
+
+def as_text(result: dict[str, Any]) -> str:
+    """A result for people: one line per value, lists indented."""
+    lines = []
+    for name, value in result.items():
+        if isinstance(value, list):
+            lines.append(f"{name}:")
+            lines += [f"  {_inline(item)}" for item in value]
+        else:
+            lines.append(f"{name}: {_inline(value)}")
+    return "\n".join(lines)
+
+
+def _inline(value: Any) -> str:
+    return ", ".join(f"{k} {_inline(v)}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+
+
+def _ask(options: argparse.Namespace) -> Ask:
+    chosen = Options(
+        attempts=options.attempts,
+        max_tokens=options.max_tokens,
+        limit=options.limit,
+        tensor_parallel_size=options.tensor_parallel_size,
+    )
+    return Ask(
+        model=options.model,
+        revision=options.revision,
+        benchmarks=tuple(options.benchmark),
+        options=replace(chosen, concurrency=options.concurrency) if options.concurrency else chosen,
+        endpoint=options.endpoint,
+        journal=getattr(options, "journal", None),
+    )
+
+
+def _resolver(settings: Settings) -> Any:
+    return lambda model, revision: resolve_model(model, revision, settings)
+
+
+class _Bars:
+    """One line per benchmark on standard error: rewritten in place on a terminal, every ten seconds elsewhere."""
+
+    EVERY_S = 10.0
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._lines = 0
+        self._last = 0.0
+
+    def show(self, progress: Mapping[str, Progress]) -> None:
+        """Show the newest state."""
+        now = time.monotonic()
+        if not self._live and now - self._last < self.EVERY_S:
+            return
+        self._last = now
+        rewind = f"\x1b[{self._lines}F\x1b[J" if self._live and self._lines else ""
+        sys.stderr.write(rewind + "".join(f"{_line(name, state)}\n" for name, state in progress.items()))
+        sys.stderr.flush()
+        self._lines = len(progress)
+
+    def end(self) -> None:
+        """Leave the last state on the screen."""
+        self._lines = 0
+
+
+def _line(name: str, state: Progress) -> str:
+    if not state.total:
+        return f"{name}: {state.phase} {state.message}"
+    score = (
+        ""
+        if state.score is None or state.ci95 is None
+        else (f"  {state.score:.1f} [{state.ci95[0]:.1f}, {state.ci95[1]:.1f}] so far")
+    )
+    rate = "" if state.tokens_per_s is None else f"  {state.tokens_per_s:,.0f} tokens/s"
+    left = "" if state.eta_s is None else f"  {state.eta_s:,.0f} s left"
+    return f"{name}: {state.phase} {state.done:,}/{state.total:,}{score}{rate}{left}"

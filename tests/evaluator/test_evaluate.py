@@ -1,0 +1,213 @@
+"""The run loop against a server on a real socket: what is asked, what is kept, what is never asked again."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from evaluator.benchmarks import AIME_2024, MATH_500
+from evaluator.client import Endpoint, run_async
+from evaluator.engine import RunningEngine
+from evaluator.errors import Cancelled, IncompleteMeasurement, JournalUnusable
+from evaluator.evaluate import evaluate
+from evaluator.grading_pool import GraderPool
+from evaluator.journal import Journal
+from evaluator.plan import generation_key, problems_hash, seed
+from evaluator.prepare import Evaluation, with_grader
+from evaluator.types import Benchmark, EngineFacts, EvalPlan, Measurement, Progress, Sample
+from tests.fakes.openai_server import FakeOpenAI, Status
+
+FACTS = EngineFacts(engine="vLLM", version="0.31.0", tensor_parallel_size=1, device="cpu")
+
+
+def right_three_times_in_four(prompt: str, sampling_seed: int) -> str:
+    number = prompt.split()[-1]
+    return f"\\boxed{{{number if sampling_seed % 4 else 'unknown'}}}"
+
+
+def evaluation(problems: int, attempts: int, bench: Benchmark = MATH_500) -> Evaluation:
+    samples = tuple(
+        Sample(problem_id=f"{bench.name}-{n}", prompt=f"{bench.title}: say {n}", target=str(n)) for n in range(problems)
+    )
+    plan = EvalPlan(
+        benchmark=bench.name,
+        benchmark_version=1,
+        model="owner/model",
+        commit="a" * 40,
+        problems_hash=problems_hash(samples),
+        chat_template_hash=None,
+        prompt_opens_thought=False,
+        max_tokens=100,
+        attempts=attempts,
+        grader_version="1",
+    )
+    return Evaluation(bench=bench, plan=plan, samples=samples)
+
+
+@pytest.fixture(scope="module")
+def grader() -> Iterator[GraderPool]:
+    with GraderPool(workers=1) as pool:
+        yield pool
+
+
+@pytest.fixture
+def server() -> Iterator[FakeOpenAI]:
+    with FakeOpenAI(right_three_times_in_four, model="m") as fake:
+        yield fake
+
+
+class Run:
+    """One run of some evaluations against one server, with one journal file."""
+
+    def __init__(self, server: FakeOpenAI, journal: Path, grader: GraderPool) -> None:
+        self.server, self.journal, self.grader = server, journal, grader
+        self.engines_opened = 0
+        self.seen: list[dict[str, Progress]] = []
+        self.cancel_after: int | None = None
+
+    def __call__(self, *evaluations: Evaluation) -> list[Measurement]:
+        return run_async(self._run(evaluations))
+
+    async def _run(self, evaluations: tuple[Evaluation, ...]) -> list[Measurement]:
+        cancel = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        if self.cancel_after is not None:
+            threading.Thread(target=self._cancel, args=(loop, cancel), daemon=True).start()
+        with Journal(self.journal) as journal:
+            return await evaluate(
+                evaluations,
+                open_engine=self._open,
+                journal=journal,
+                grader=self.grader,
+                concurrency=8,
+                on_progress=lambda state: self.seen.append(dict(state)),
+                cancel=cancel,
+            )
+
+    def _open(self) -> AbstractAsyncContextManager[RunningEngine]:
+        @asynccontextmanager
+        async def opened() -> AsyncIterator[RunningEngine]:
+            self.engines_opened += 1
+            yield RunningEngine(endpoint=Endpoint(base_url=self.server.base_url, model="m"), facts=FACTS)
+
+        return opened()
+
+    def _cancel(self, loop: asyncio.AbstractEventLoop, cancel: asyncio.Event) -> None:
+        while len(self.server.requests) < (self.cancel_after or 0):
+            threading.Event().wait(0.01)
+        loop.call_soon_threadsafe(cancel.set)
+
+
+@pytest.fixture
+def run(server: FakeOpenAI, tmp_path: Path, grader: GraderPool) -> Run:
+    return Run(server, tmp_path / "journal.db", grader)
+
+
+def test_every_attempt_is_asked_once_with_its_own_seed_and_every_sampling_parameter(run: Run) -> None:
+    (measured,) = run(evaluation(6, 4))
+    assert Counter(run.server.asked.values()) == {1: 24}
+    expected = {seed(0, f"math_500-{n}", attempt) for n in range(6) for attempt in range(4)}
+    assert {asked.seed for asked in run.server.requests} == expected
+    body = run.server.requests[0].body
+    named = {"temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty"}
+    assert named <= body.keys()
+    assert (body["temperature"], body["top_p"], body["max_tokens"]) == (0.6, 0.95, 100)
+    assert sum(measured.verdicts.values()) == 24
+    assert measured.statistics.stderr_decoding is not None
+
+
+def test_the_score_is_what_the_answers_deserve(run: Run) -> None:
+    (measured,) = run(evaluation(6, 4))
+    right = sum(bool(asked.seed % 4) for asked in run.server.requests)
+    assert measured.verdicts["correct"] == right
+    assert measured.statistics.score == pytest.approx(100 * right / 24)
+    assert measured.engine == FACTS
+
+
+def test_more_attempts_ask_only_for_what_is_missing(run: Run) -> None:
+    run(evaluation(5, 1))
+    assert len(run.server.requests) == 5
+    (measured,) = run(evaluation(5, 2))
+    assert len(run.server.requests) == 10
+    assert set(run.server.asked.values()) == {1}
+    assert measured.plan.attempts == 2
+
+
+def test_fewer_attempts_than_the_journal_holds_use_only_the_first(run: Run) -> None:
+    run(evaluation(5, 4))
+    (measured,) = run(evaluation(5, 1))
+    assert len(run.server.requests) == 20
+    assert {completion.attempt for completion in measured.completions} == {0}
+
+
+def test_another_grader_version_asks_for_nothing_and_starts_no_engine(run: Run) -> None:
+    first = evaluation(5, 2)
+    (before,) = run(first)
+    (after,) = run(with_grader(first, "2"))
+    assert (len(run.server.requests), run.engines_opened) == (10, 1)
+    assert after.plan.grader_version == "2"
+    assert after.verdicts == before.verdicts
+    assert after.engine == FACTS
+
+
+def test_all_benchmarks_share_one_queue(run: Run) -> None:
+    math, aime = run(evaluation(6, 2), evaluation(6, 2, AIME_2024))
+    assert (math.plan.benchmark, aime.plan.benchmark) == ("math_500", "aime_2024")
+    assert run.engines_opened == 1
+    first_half = {asked.prompt.split(":")[0] for asked in run.server.requests[:12]}
+    assert first_half == {"MATH-500", "AIME 2024"}
+
+
+def test_a_row_that_the_engine_refuses_blocks_the_score_and_keeps_the_rest(run: Run) -> None:
+    run.server.faults = lambda asked: Status(400, "prompt too long") if asked.prompt.endswith(" 3") else None
+    with pytest.raises(IncompleteMeasurement, match="2 of 10"):
+        run(evaluation(5, 2))
+    asked_before = len(run.server.requests)
+    with pytest.raises(IncompleteMeasurement):
+        run(evaluation(5, 2))
+    assert len(run.server.requests) == asked_before
+
+
+def test_cancel_aborts_what_is_in_flight_and_the_next_run_continues(run: Run) -> None:
+    run.server.latency_s = 0.05
+    run.cancel_after = 30
+    with pytest.raises(Cancelled):
+        run(evaluation(20, 4))
+    answered = sum(asked.ended == "answered" for asked in run.server.requests)
+    assert answered < 80
+    run.cancel_after = None
+    run.server.latency_s = 0.0
+    (measured,) = run(evaluation(20, 4))
+    assert sum(measured.verdicts.values()) == 80
+    assert len(run.server.requests) <= 80 + 8
+
+
+def test_progress_ends_with_everything_done_and_a_score(run: Run) -> None:
+    (measured,) = run(evaluation(5, 2))
+    last = run.seen[-1]["math_500"]
+    assert (last.phase, last.done, last.total, last.graded) == ("done", 10, 10, 10)
+    assert last.score == pytest.approx(measured.statistics.score)
+
+
+def test_two_runs_under_one_key_cannot_write_one_journal_together(run: Run, tmp_path: Path) -> None:
+    asked = evaluation(2, 1)
+    with (
+        Journal(tmp_path / "journal.db") as other,
+        other.claim(generation_key(asked.plan)),
+        pytest.raises(JournalUnusable, match="another run"),
+    ):
+        run(asked)
+    assert not run.server.requests
+
+
+def test_a_system_prompt_is_part_of_the_plan_and_reaches_the_server(run: Run) -> None:
+    plain = evaluation(1, 1)
+    run(replace(plain, plan=replace(plain.plan, system_prompt="Be brief.")))
+    assert run.server.requests[0].body["messages"][0] == {"role": "system", "content": "Be brief."}

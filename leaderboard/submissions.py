@@ -26,6 +26,15 @@ MOST_ATTEMPTS = 256
 MOST_TOKENS = 131_072
 MOST_GPUS = 64
 LOCAL_OWNER = "local"
+EXPECTED = {
+    "model": f"a Hub id such as owner/name, or a folder where folders are allowed, at most {LONGEST_PATH} characters",
+    "benchmarks": f"a list of one or more of: {', '.join(BENCHMARKS)}",
+    "revision": "a branch, tag or commit as text",
+    "attempts": f"a whole number from 1 to {MOST_ATTEMPTS}",
+    "max_tokens": f"a whole number from 1 to {MOST_TOKENS}",
+    "tensor_parallel_size": f"a whole number from 1 to {MOST_GPUS}",
+    "note": f"text of at most {LONGEST_NOTE} characters",
+}
 DIRECTION_MARKS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
@@ -52,6 +61,8 @@ Resolve = Callable[[str, str | None], ResolvedModel]
 
 
 def _none_if_empty(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a truth value is not a number")
     return None if isinstance(value, str) and not value.strip() else value
 
 
@@ -122,14 +133,16 @@ def check_submission(
 
 def local_folder(model: str) -> Path | None:
     """The folder that a model names, or None where there is none of that name."""
-    if "\0" in model:
+    try:
+        path = Path(model).expanduser()
+        return path.resolve() if path.is_dir() else None
+    except (OSError, RuntimeError, ValueError):
+        # Too long for a name, not ours to read, no such user behind the ~, a NUL: none of them is a folder.
         return None
-    path = Path(model).expanduser()
-    return path.resolve() if path.is_dir() else None
 
 
 def resolve_folder(folder: Path) -> ResolvedModel:
-    """The checkpoint in a local folder: `local/<run>` at `step-<step>` where it was trained here, else `local/<folder>`.
+    """The checkpoint in a local folder: `local/<run>` at `step-<step>` if it was trained here, else `local/<folder>`.
 
     Raises:
         CheckpointRejected: the folder holds no checkpoint that can be served.
@@ -181,8 +194,8 @@ def _revision_faults(revision: str | None) -> list[str]:
     if plain and ".." not in revision and "//" not in revision and len(revision) <= LONGEST_REVISION:
         return []
     return [
-        f"revision {revision[:40]!r} is not a branch, tag or commit: expected at most {LONGEST_REVISION} letters, digits "
-        "and '-', '_', '.', '/', '+'"
+        f"revision {revision[:40]!r} is not a branch, tag or commit: expected at most {LONGEST_REVISION} letters, "
+        "digits and '-', '_', '.', '/', '+'"
     ]
 
 
@@ -216,16 +229,14 @@ def _parsed(form: Mapping[str, Any]) -> SubmissionForm:
     try:
         return SubmissionForm.model_validate(dict(form))
     except ValidationError as error:
-        faults = []
-        for fault in error.errors(include_url=False):
-            name = ".".join(str(part) for part in fault["loc"])
-            given = "" if fault["type"] in ("missing", "extra_forbidden") else f" {fault['input']!r}"[:80]
-            faults.append(f"{name}{given}: {_in_words(fault)}")
+        faults = dict.fromkeys(_fault(fault["loc"], fault["type"], fault["input"]) for fault in error.errors())
         raise SubmissionRejected("; ".join(faults)) from error
 
 
-def _in_words(fault: Any) -> str:
-    return {
-        "missing": "is needed",
-        "extra_forbidden": f"is not a field; there are {', '.join(SubmissionForm.model_fields)}",
-    }.get(fault["type"], fault["msg"][:1].lower() + fault["msg"][1:])
+def _fault(place: tuple[int | str, ...], kind: str, given: object) -> str:
+    name = str(place[0])
+    if kind == "extra_forbidden":
+        return f"there is no field {name[:40]!r}; there are {', '.join(EXPECTED)}"
+    if kind == "missing":
+        return f"{name} is missing, expected {EXPECTED[name]}"
+    return f"{name} is {repr(given)[:60]}, expected {EXPECTED[name]}"

@@ -22,6 +22,18 @@ class VersionConflict(OpenR1Error):
     code = "version_conflict"
 
 
+class StoreUnusable(OpenR1Error):
+    """The store is not ours, of a newer version, locked for too long, or cannot be written (disk full, read-only)."""
+
+    code = "store_unusable"
+
+
+class InvalidName(OpenR1Error):
+    """A file name that is not a plain relative path."""
+
+    code = "invalid_name"
+
+
 class Snapshot(Protocol):
     """The tree as it was at one version. Lists names at once, reads contents only when asked."""
 
@@ -33,6 +45,10 @@ class Snapshot(Protocol):
     @property
     def names(self) -> tuple[str, ...]:
         """File names under the snapshot's prefix, sorted."""
+        ...
+
+    def fingerprint(self, name: str) -> str:
+        """Equal for equal contents, so that what was parsed can be kept. Raises KeyError as `read` does."""
         ...
 
     def read(self, name: str) -> bytes:
@@ -48,12 +64,29 @@ class Store(Protocol):
         ...
 
     def commit(self, changes: Changes, *, parent: str, message: str) -> str:
-        """Apply all changes or none, and return the new version.
+        """Apply all changes or none, and return the new version. Deleting what is not there is no error.
 
         Raises:
             VersionConflict: the store is no longer at `parent`.
+            InvalidName: a name is not a plain relative path, see `checked_name`.
+            StoreUnusable: the store cannot be written; nothing was changed.
         """
         ...
+
+
+def checked_name(name: str) -> str:
+    """The name itself where it is a plain relative path: parts between single slashes, none of them `.` or `..`.
+
+    Raises:
+        InvalidName: it could leave the store's tree, or means different files on different systems.
+    """
+    parts = name.split("/")
+    if any(part in ("", ".", "..") for part in parts) or "\\" in name or not name.isprintable():
+        raise InvalidName(
+            f"{name!r} cannot name a file of the store; expected parts between single slashes, without '.', '..', "
+            "backslashes or control characters"
+        )
+    return name
 
 
 def update(store: Store, edit: Callable[[Snapshot], Changes], *, message: str, prefix: str = "") -> str:

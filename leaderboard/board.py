@@ -58,7 +58,7 @@ class Board:
         self._references = tuple(references)
         self._lock = RLock()
         self._version: str | None = None
-        self._parsed: dict[str, tuple[bytes, ResultRow | None]] = {}
+        self._parsed: dict[str, tuple[str, ResultRow | None]] = {}
         self._rows: tuple[ResultRow, ...] = ()
         self._entries: list[BoardEntry] | None = None
         self._problems = lru_cache(maxsize=PROBLEM_FILES_KEPT)(self._read_problems)
@@ -134,7 +134,7 @@ class Board:
         return tuple(sorted((r for r in self._references if r.benchmark == benchmark), key=lambda r: -r.score))
 
     def _read(self, snapshot: Snapshot) -> None:
-        parsed = {name: self._parse(name, snapshot.read(name)) for name in snapshot.names if name.endswith(".json")}
+        parsed = {name: self._parse(name, snapshot) for name in snapshot.names if name.endswith(".json")}
         rows = tuple(
             sorted(
                 (row for _, row in parsed.values() if row is not None),
@@ -149,15 +149,16 @@ class Board:
             self._problems.cache_clear()
             self._attempts.cache_clear()
 
-    def _parse(self, name: str, data: bytes) -> tuple[bytes, ResultRow | None]:
+    def _parse(self, name: str, snapshot: Snapshot) -> tuple[str, ResultRow | None]:
+        fingerprint = snapshot.fingerprint(name)
         known = self._parsed.get(name)
-        if known is not None and known[0] == data:
+        if known is not None and known[0] == fingerprint:
             return known
         try:
-            return data, _as_of_today(read_row(data))
+            return fingerprint, _as_of_today(read_row(snapshot.read(name)))
         except ResultUnreadable as error:
             LOG.error("%s is left out: %s", name, error)
-            return data, None
+            return fingerprint, None
 
     def _read_attempts(self, generation_key: str) -> bytes:
         return self._file(attempts_file(generation_key))

@@ -1,0 +1,55 @@
+"""What surrounds every page, and the messages of the submission form."""
+
+from __future__ import annotations
+
+from leaderboard.types import JobRecord
+from leaderboard.views.markup import NOTHING, Html, fill, join, model_name, notice, page_link
+
+PAGES = {"": "Leaderboard", "submit": "Submit", "queue": "Queue"}
+
+
+def header(current: str, *, local_mode: bool) -> Html:
+    """The site's name and its pages; `current` is the address of this one."""
+    links = (
+        fill(
+            '<li><a href="{link}"{current}>{title}</a></li>',
+            link=page_link(path),
+            current=Html(' aria-current="page"') if path == current else NOTHING,
+            title=title,
+        )
+        for path, title in PAGES.items()
+    )
+    return fill(
+        '<header class="site"><a class="name" href="./">open-r1 leaderboard</a>'
+        '<nav aria-label="Pages"><ul>{links}</ul></nav>{mode}</header>',
+        links=join(links),
+        mode=Html('<span class="mode">local mode, no login</span>') if local_mode else NOTHING,
+    )
+
+
+def submit_intro(*, local_mode: bool) -> Html:
+    """What the form is for and what happens next."""
+    return fill(
+        "<h1>Submit a model</h1><p class='lead'>The checkpoint is pinned to a commit, served with vLLM and measured "
+        "under the protocol of each benchmark. Every answer is kept, so the score can be opened down to the completions "
+        "it came from.{local}</p>",
+        local=" A folder on this machine works too." if local_mode else "",
+    )
+
+
+def submitted(job: JobRecord) -> Html:
+    """What to tell somebody whose submission was taken."""
+    return notice(
+        fill(
+            'Queued: {model}. <a href="{link}">Watch job <code>{id}</code></a>.',
+            model=model_name(job.submission.model, job.submission.commit),
+            link=page_link("queue", job=job.submission.id),
+            id=job.submission.id,
+        ),
+        "good",
+    )
+
+
+def refused(message: str) -> Html:
+    """Why something that was asked for did not happen."""
+    return notice(fill('<span dir="auto">{message}</span>', message=message), "bad", role="alert")

@@ -217,7 +217,7 @@ def _sign_flip_p(d: Floats, seed: int) -> float:
     if d.size <= EXACT_FLIPS:
         patterns = (np.arange(2**d.size)[:, None] >> np.arange(d.size)) & 1
         return float((np.abs((1 - 2 * patterns) @ d) >= observed).mean())
-    signs = np.random.default_rng(seed).integers(0, 2, size=(RANDOM_FLIPS, d.size), dtype=np.int8) * 2 - 1
+    signs = np.random.default_rng(seed).integers(0, 2, size=(RANDOM_FLIPS, d.size), dtype=np.int8) * 2.0 - 1.0
     far = int((np.abs(signs @ d) >= observed).sum())
     return (far + 1) / (RANDOM_FLIPS + 1)
 

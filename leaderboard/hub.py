@@ -180,7 +180,8 @@ def _check(revision: HubRevision, into: Path) -> None:
         raise CheckpointRejected(f"{into} cannot be written ({error.strerror}): set OPEN_R1_DATA elsewhere") from error
     if needed > free:
         raise CheckpointRejected(
-            f"{revision.model} needs {needed / 1e9:,.1f} GB more on disk, {into} has {free / 1e9:,.1f} GB: free some"
+            f"{revision.model} needs {needed / 1e9:,.1f} GB more, the disk of {into} has {free / 1e9:,.1f} GB free: "
+            "delete what is no longer needed there"
         )
 
 

@@ -1,0 +1,53 @@
+"""The nouns of running jobs: what a run hands back, and the ways in which a queue says no."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from evaluator.errors import Cancelled, OpenR1Error
+from leaderboard.store import Changes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What a job that ran to its end publishes: the names of its results, and the files to commit with its status."""
+
+    results: tuple[str, ...] = ()
+    changes: Changes = field(default_factory=dict[str, bytes | None])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lease:
+    """What an observer saw of a running job: `attempt` and `beat` at `since_s`, on the observer's own clock."""
+
+    attempt: int
+    beat: int
+    since_s: float
+
+
+class JobNotFound(OpenR1Error):
+    """No job has this id."""
+
+    code = "job_not_found"
+
+
+class MoveRefused(OpenR1Error):
+    """A job cannot go from the status it has to the one that was asked for."""
+
+    code = "move_refused"
+
+
+class LeaseLost(OpenR1Error):
+    """The job is no longer this worker's: another one took it over, or it already ended. Nothing may be written."""
+
+    code = "lease_lost"
+
+
+class JobCancelled(Cancelled):
+    """Somebody cancelled the job while it ran. Nothing may be written."""
+
+
+class RecordUnreadable(OpenR1Error):
+    """A job's file is not a record of this version."""
+
+    code = "record_unreadable"

@@ -17,12 +17,14 @@ from evaluator.client import Endpoint, run_async
 from evaluator.devices import find_devices
 from evaluator.engine import RunningEngine, given_engine, local_engine, prompt_text
 from evaluator.engine_plan import EnginePlan, plan_engine
+from evaluator.errors import CheckpointRejected
 from evaluator.evaluate import evaluate
 from evaluator.grading_pool import GraderPool
 from evaluator.journal import Journal
 from evaluator.prepare import Evaluation, Options, PromptFacts, load_all, local_prompt_facts, make_plans
 from evaluator.types import Checkpoint, Measurement, Progress, Sample
 from leaderboard import hub
+from leaderboard.submissions import ResolvedModel, resolve_folder
 from settings import Settings
 
 COMMIT = re.compile(r"[0-9a-f]{40}|sha256:[0-9a-f]{64}")
@@ -54,14 +56,21 @@ class Prepared:
 
 
 def run_evaluation(
-    ask: Ask, settings: Settings, *, on_progress: OnProgress, cancelled: threading.Event
+    ask: Ask,
+    settings: Settings,
+    *,
+    on_progress: OnProgress,
+    cancelled: threading.Event,
+    expected_commit: str | None = None,
 ) -> tuple[Checkpoint, list[Measurement]]:
     """Measure one checkpoint on every benchmark that is asked for. Blocks; may run in any thread.
+
+    `expected_commit` is what was promised when the job was submitted; other weights are refused.
 
     Raises:
         OpenR1Error: with a message that says what to do; whatever was answered stays in the journal.
     """
-    return run_async(_run(ask, settings, on_progress, cancelled))
+    return run_async(_run(ask, settings, on_progress, cancelled, expected_commit))
 
 
 def prepare(ask: Ask, settings: Settings) -> Prepared:
@@ -70,12 +79,21 @@ def prepare(ask: Ask, settings: Settings) -> Prepared:
 
 
 async def _run(
-    ask: Ask, settings: Settings, on_progress: OnProgress, cancelled: threading.Event
+    ask: Ask,
+    settings: Settings,
+    on_progress: OnProgress,
+    cancelled: threading.Event,
+    expected_commit: str | None,
 ) -> tuple[Checkpoint, list[Measurement]]:
     def say(message: str) -> None:
         on_progress({name: Progress(phase="preparing", message=message) for name in ask.benchmarks})
 
     prepared = await _prepare(ask, settings, say)
+    if expected_commit is not None and prepared.checkpoint.commit != expected_commit:
+        raise CheckpointRejected(
+            f"{ask.model} has changed since it was submitted ({expected_commit[:19]} then, "
+            f"{(prepared.checkpoint.commit or 'unknown')[:19]} now); submit it again"
+        )
     cancel = asyncio.Event()
     watcher = asyncio.create_task(_watch(cancelled, cancel))
     journal_path = ask.journal or default_journal(settings, prepared.checkpoint)
@@ -136,6 +154,14 @@ def find_checkpoint(model: str, revision: str | None, settings: Settings) -> Che
     into = settings.data_dir / "hub" / model.replace("/", "--") / found.commit
     path = hub.download_checkpoint(model, found.commit, into, token=settings.hub_token)
     return Checkpoint(model=model, revision=revision, commit=found.commit, path=path)
+
+
+def resolve_model(model: str, revision: str | None, settings: Settings) -> ResolvedModel:
+    """The weights behind what a form names: a local folder's hash, or the Hub commit that a revision is now."""
+    if Path(model).is_dir():
+        return resolve_folder(Path(model))
+    found = hub.resolve_commit(model, revision, token=settings.hub_token)
+    return ResolvedModel(model=model, source=model, revision=revision, commit=found.commit)
 
 
 def default_journal(settings: Settings, checkpoint: Checkpoint) -> Path:

@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from backend_jobs.clock import Clock
-from backend_jobs.demo import training_submission
 from backend_jobs.evaluate_job import (
     Ask,
     grading_workers,
@@ -24,11 +23,12 @@ from backend_jobs.evaluate_job import (
     run_evaluation,
     serving_folder,
 )
-from backend_jobs.jobs import JobRunner, evaluation_of_checkpoint
+from backend_jobs.jobs import JobRunner, as_line, submit_checkpoint
 from backend_jobs.queue import StoreQueue
 from backend_jobs.recipes import load_recipe, recipe_hash
-from backend_jobs.train import TrainEvent, train_command
+from backend_jobs.train import run_folders
 from backend_jobs.train import train as run_training
+from backend_jobs.training.events import CheckpointReady, TrainEvent
 from backend_jobs.worker import Worker
 from evaluator.benchmarks import benchmark
 from evaluator.engine_plan import server_command, server_environment
@@ -56,7 +56,7 @@ def worker(options: argparse.Namespace, settings: Settings) -> Result:
     settings = replace(settings, store=options.store)
     store = open_store(settings.store)
     queue = StoreQueue(store)
-    runner = JobRunner(settings, queue)
+    runner = JobRunner(settings, store, queue)
     name = f"{socket.gethostname()}-{os.getpid()}"
     taking = Worker(queue, FileLive(settings.data_dir / "live"), runner.run, name=name)
     stopped = threading.Event()
@@ -91,7 +91,14 @@ def plan(options: argparse.Namespace, settings: Settings) -> Result:
     """Print what would run, and run nothing."""
     if options.recipe is not None:
         recipe = load_recipe(options.recipe)
-        return {"run": recipe.run, "recipe_hash": recipe_hash(recipe), "command": train_command(recipe, settings)}
+        return {
+            "run": recipe.run,
+            "recipe_hash": recipe_hash(recipe),
+            "checkpoints at steps": ", ".join(map(str, recipe.checkpoint_steps)),
+            "checkpoints in": str(run_folders(settings, recipe.run).models),
+            "then measured on": ", ".join(recipe.benchmarks) or "nothing",
+            "settings": recipe.training.model_dump(),
+        }
     if not options.model or not options.benchmark:
         raise PlanRejected("plan wants a RECIPE, or --model and --benchmark")
     prepared = prepare(_ask(options), settings)
@@ -157,17 +164,19 @@ def train(options: argparse.Namespace, settings: Settings) -> Result:
     """Run a training recipe; with `--store`, every checkpoint is submitted to the board as it appears."""
     recipe = load_recipe(options.recipe)
     queue = StoreQueue(open_store(options.store)) if options.store else None
-    parent = training_submission(options.recipe)
 
     def follow(event: TrainEvent) -> None:
-        print(event.as_line(), file=sys.stderr)
-        if event.checkpoint is not None and queue is not None and recipe.benchmarks:
-            queue.submit(
-                evaluation_of_checkpoint(event.checkpoint, recipe.benchmarks, submitted_by=parent.submitted_by)
-            )
+        print(as_line(event), file=sys.stderr)
+        if isinstance(event, CheckpointReady) and queue is not None:
+            submit_checkpoint(queue, event.path, recipe.benchmarks)
 
     result = run_training(recipe, settings=settings, on_event=follow, cancelled=threading.Event())
-    return {"run": recipe.run, "steps": result.steps, "checkpoints": [str(path) for path in result.checkpoints]}
+    return {
+        "run": result.run,
+        "resumed_at": result.resumed_at,
+        "wall_seconds": round(result.wall_seconds, 1),
+        "checkpoints": [str(ready.path) for ready in result.checkpoints],
+    }
 
 
 def as_text(result: dict[str, Any]) -> str:

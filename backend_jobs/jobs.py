@@ -1,0 +1,120 @@
+"""What a worker does for each kind of job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from backend_jobs.evaluate_job import Ask, run_evaluation
+from backend_jobs.recipes import load_recipe
+from backend_jobs.train import train
+from backend_jobs.training.events import CheckpointReady, Finished, Started, Stepped, TrainEvent
+from backend_jobs.types import Outcome
+from backend_jobs.worker import JobContext
+from evaluator.errors import PlanRejected
+from evaluator.prepare import Options
+from evaluator.types import Progress
+from leaderboard.contracts import JobQueue
+from leaderboard.results import publish_changes
+from leaderboard.store import Store
+from leaderboard.submissions import SubmissionRejected, check_submission, resolve_folder
+from leaderboard.types import JobKind, JobRecord, Submission
+from settings import Settings
+
+
+class JobRunner:
+    """Runs one job to its outcome. The worker around it keeps the lease and writes the status."""
+
+    def __init__(self, settings: Settings, store: Store, queue: JobQueue) -> None:
+        self._settings, self._store, self._queue = settings, store, queue
+
+    def run(self, record: JobRecord, context: JobContext) -> Outcome:
+        """Carry out one job. Raises OpenR1Error where it fails; the message is what its submitter reads."""
+        if record.submission.kind is JobKind.TRAIN:
+            return self._train(record.submission, context)
+        return self._evaluate(record.submission, context)
+
+    def _evaluate(self, submission: Submission, context: JobContext) -> Outcome:
+        def show(progress: Mapping[str, Progress]) -> None:
+            context.report(progress=dict(progress))
+
+        ask = Ask(
+            model=submission.source,
+            revision=submission.commit if submission.source == submission.model else None,
+            benchmarks=submission.benchmarks,
+            options=Options(
+                attempts=submission.attempts,
+                max_tokens=submission.max_tokens,
+                tensor_parallel_size=submission.tensor_parallel_size,
+            ),
+        )
+        checkpoint, measurements = run_evaluation(
+            ask, self._settings, on_progress=show, cancelled=context.cancelled, expected_commit=submission.commit
+        )
+        names, changes = publish_changes(
+            measurements,
+            checkpoint=checkpoint,
+            measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            submission=submission,
+            stored=self._store.snapshot("attempts/"),
+        )
+        return Outcome(results=names, changes=changes)
+
+    def _train(self, submission: Submission, context: JobContext) -> Outcome:
+        if submission.recipe is None:
+            raise PlanRejected(f"job {submission.id} names no recipe; submit it again with one")
+        recipe = load_recipe(Path(submission.recipe))
+
+        def follow(event: TrainEvent) -> None:
+            if isinstance(event, Stepped):
+                context.report(training=asdict(event))
+            else:
+                context.log(as_line(event))
+            if isinstance(event, CheckpointReady):
+                self._submit_checkpoint(event.path, recipe.benchmarks, submission.submitted_by, context)
+
+        train(recipe, settings=self._settings, on_event=follow, cancelled=context.cancelled)
+        return Outcome()
+
+    def _submit_checkpoint(
+        self, folder: Path, benchmarks: Sequence[str], submitted_by: str, context: JobContext
+    ) -> None:
+        try:
+            submitted = submit_checkpoint(self._queue, folder, benchmarks, submitted_by=submitted_by)
+        except SubmissionRejected as refused:
+            context.log(str(refused))
+        else:
+            context.log(f"{folder.name} is {'submitted' if submitted else 'known to the board'}")
+
+
+def submit_checkpoint(
+    queue: JobQueue, folder: Path, benchmarks: Sequence[str], *, submitted_by: str = "local"
+) -> JobRecord | None:
+    """Queue the evaluation of a checkpoint that was trained here.
+
+    None where the board knows it already: a training that was resumed announces its earlier checkpoints again.
+    """
+    weights = resolve_folder(folder)
+    known = any(job.submission.commit == weights.commit for job in queue.jobs())
+    if known or not benchmarks:
+        return None
+    form = {"model": str(folder), "benchmarks": list(benchmarks)}
+    return queue.submit(check_submission(form, local_mode=True, resolve=lambda *_: weights, submitted_by=submitted_by))
+
+
+def as_line(event: TrainEvent) -> str:
+    """What happened in a training run, for a log or a terminal."""
+    match event:
+        case Started():
+            begin = f"continues from step {event.resumed_at}" if event.resumed_at else "begins"
+            return (
+                f"training {begin}: {event.steps} steps, {event.parameters:,} parameters, {event.examples:,} examples"
+            )
+        case Stepped():
+            return f"step {event.step}/{event.steps}: loss {event.loss:.3f}, {event.eta_s:.0f} s left"
+        case CheckpointReady():
+            return f"checkpoint of step {event.step}: {event.path}"
+        case Finished():
+            return f"training finished: {event.steps} steps, {event.tokens:,} tokens in {event.wall_seconds:.0f} s"

@@ -246,10 +246,10 @@ def test_a_difference_of_the_detectable_size_is_found_four_times_in_five() -> No
     def compared(shift: float) -> s.Comparison:
         return s.compare(generator.random((60, 8)) < base + shift, generator.random((60, 8)) < base)
 
-    told = np.mean([compared(0.08).detectable or 0 for _ in range(40)]) / 100
-    draws = [compared(told) for _ in range(250)]
+    told = np.mean([compared(0.08).detectable or 0 for _ in range(25)]) / 100
+    draws = [compared(told) for _ in range(150)]
     found = np.mean([abs(draw.difference) > 2.0009953780883 * (draw.stderr or 0) for draw in draws])
-    assert found == pytest.approx(0.8, abs=0.08)
+    assert found == pytest.approx(0.8, abs=0.1)
 
 
 def run(score: float, error: float | None) -> Statistics:

@@ -34,9 +34,11 @@ def published_scores(path: Path = REFERENCE_FILE) -> tuple[ReferenceScore, ...]:
 
 def _reference(line: str, place: str) -> ReferenceScore:
     try:
-        data: dict[str, Any] = json.loads(line)
+        data = json.loads(line)
     except ValueError as error:
         raise ReferencesUnreadable(f"{place} is not JSON ({error}); expected one object per line") from error
+    if not isinstance(data, dict):
+        raise ReferencesUnreadable(f"{place} holds {line[:40]!r}, expected one object per line")
     missing, unknown = sorted(REQUIRED - data.keys()), sorted(data.keys() - REQUIRED - OPTIONAL)
     if missing or unknown:
         raise ReferencesUnreadable(

@@ -228,7 +228,7 @@ def read_row(data: bytes) -> ResultRow:
     """
     try:
         stored = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ResultUnreadable(f"the result file is not JSON ({error}); publish the result again") from error
     schema = stored.get("schema") if isinstance(stored, dict) else None
     if isinstance(schema, int) and schema > SCHEMA:

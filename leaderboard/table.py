@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -14,7 +15,7 @@ from evaluator.errors import OpenR1Error
 from leaderboard.types import AttemptRow, BoardEntry, ProblemRow
 
 ROWS_PER_GROUP = 256
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = ("=", "+", "-", "@")
 
 ATTEMPTS_SCHEMA = pa.schema(
     [
@@ -124,9 +125,19 @@ def leaderboard_frame(entries: Sequence[BoardEntry]) -> Any:
 
 
 def to_csv(frame: Any) -> str:
-    """A table as CSV that a spreadsheet cannot run: text that begins like a formula gets an apostrophe in front."""
-    safe = frame.map(lambda cell: f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell)
-    return str(safe.to_csv(index=False, lineterminator="\n"))
+    """A table as CSV that a spreadsheet cannot run.
+
+    Text that begins like a formula gets an apostrophe in front; control characters, which could begin a new line or a
+    new cell, become spaces.
+    """
+    return str(frame.map(_safe_cell).to_csv(index=False, lineterminator="\n"))
+
+
+def _safe_cell(cell: Any) -> Any:
+    if not isinstance(cell, str):
+        return cell
+    text = re.sub(r"[\x00-\x1f\x7f]", " ", cell)
+    return f"'{text}" if text.lstrip().startswith(FORMULA_STARTS) else text
 
 
 def _record(entry: BoardEntry, benchmark: str) -> dict[str, Any]:

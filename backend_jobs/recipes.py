@@ -74,9 +74,8 @@ class SftRecipe(_Part):
     def _known_and_unique(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
             if name not in BENCHMARKS:
-                raise ValueError(
-                    f"there is no benchmark {name!r}{_nearest(name, list(BENCHMARKS))}; use some of: {', '.join(BENCHMARKS)}"
-                )
+                near = _nearest(name, list(BENCHMARKS))
+                raise ValueError(f"there is no benchmark {name!r}{near}; use some of: {', '.join(BENCHMARKS)}")
         if len(set(names)) < len(names):
             raise ValueError("a benchmark is named twice; name each once")
         return names
@@ -114,7 +113,7 @@ def load_recipe(path: Path) -> Recipe:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        faults = [_fault(model, data, dict(fault)) for fault in error.errors(include_url=False)]
+        faults = [_fault(model, dict(fault)) for fault in error.errors(include_url=False)]
         raise RecipeRejected(f"{path}: {'; '.join(faults)}") from error
 
 
@@ -140,7 +139,7 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _fault(model: type[BaseModel], data: dict[str, Any], fault: dict[str, Any]) -> str:
+def _fault(model: type[BaseModel], fault: dict[str, Any]) -> str:
     """One pydantic error in our words."""
     *parents, key = [str(part) for part in fault["loc"]]
     name = ".".join([*parents, key])

@@ -41,8 +41,9 @@ def record_name(submission: Submission) -> str:
 
 
 def record_bytes(record: JobRecord) -> bytes:
-    """The record as people and programs read it: JSON with sorted keys."""
-    return (json.dumps(to_json(record), sort_keys=True, indent=2, ensure_ascii=False) + "\n").encode()
+    """The record as people and programs read it: JSON with sorted keys. Half characters of a log become `?`."""
+    text = json.dumps(to_json(record), sort_keys=True, indent=2, ensure_ascii=False)
+    return (text + "\n").encode(errors="replace")
 
 
 def read_record(name: str, content: bytes) -> JobRecord:

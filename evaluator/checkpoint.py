@@ -117,7 +117,8 @@ def read_shape(folder: Path) -> ModelShape:
         CheckpointRejected: a number that planning needs is missing or not a positive integer.
     """
     config = read_config(folder)
-    text = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
+    nested = config.get("text_config")
+    text: dict[str, Any] = nested if isinstance(nested, dict) else config
     heads = _positive(text, "num_attention_heads", folder)
     hidden = _positive(text, "hidden_size", folder)
     architectures = config.get("architectures") or ["unknown"]

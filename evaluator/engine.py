@@ -13,7 +13,7 @@ from pathlib import Path
 
 from evaluator.client import Endpoint, EngineUnreachable, fetch
 from evaluator.engine_plan import EnginePlan, server_command, server_environment
-from evaluator.errors import EngineFailed
+from evaluator.errors import EngineFailed, EngineRefused
 from evaluator.process import SupervisedProcess, clean_environment
 from evaluator.types import EngineFacts
 
@@ -82,6 +82,7 @@ async def given_engine(endpoint: Endpoint) -> RunningEngine:
 
     Raises:
         EngineFailed: nothing answers there, or it does not list the model; the message lists what it does.
+        EngineRefused: it wants a token that it was not given.
     """
     models = await _models(endpoint)
     served = [str(entry.get("id")) for entry in models]
@@ -164,7 +165,7 @@ async def _wait_until_healthy(
 async def _models(endpoint: Endpoint) -> list[dict[str, object]]:
     status, body = await fetch(f"{endpoint.base_url}/models", api_key=endpoint.api_key)
     if status in (401, 403):
-        raise EngineFailed(f"{endpoint.base_url} answers {status}: set ENDPOINT_API_KEY to a token that it accepts")
+        raise EngineRefused(f"{endpoint.base_url} answers {status}: set ENDPOINT_API_KEY to a token that it accepts")
     if status != 200:
         raise EngineFailed(f"{endpoint.base_url}/models answers {status}; --endpoint wants a base URL that ends in /v1")
     listed = _object(body).get("data")

@@ -33,7 +33,8 @@ class FileLive:
         self._folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
         try:
-            partial.write_text(json.dumps(to_json(state), ensure_ascii=False), encoding="utf-8", errors="replace")
+            text = json.dumps(to_json(state), ensure_ascii=False, default=str)
+            partial.write_text(text, encoding="utf-8", errors="replace")
             partial.replace(path)
         except OSError:
             partial.unlink(missing_ok=True)

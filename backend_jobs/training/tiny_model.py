@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import string
-
 import torch
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
-from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from tokenizers import AddedToken
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
 # Room for the longest benchmark prompt, one token per character, and an answer of 32,768 tokens.
 CONTEXT_TOKENS = 65_536
 
-PAD, UNKNOWN, TURN_BEGINS, TURN_ENDS = "<|pad|>", "<|unk|>", "<|im_start|>", "<|im_end|>"
-ALPHABET = "\n" + string.digits + string.ascii_letters + string.punctuation + " "
+PAD, TURN_BEGINS, TURN_ENDS = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+THOUGHT_OPENS, THOUGHT_CLOSES = "<think>", "</think>"
 
 # ChatML. The generation prompt opens a thought, as templates of the R1 family do.
 CHAT_TEMPLATE = (
@@ -23,45 +22,47 @@ CHAT_TEMPLATE = (
 )
 
 
-def tiny_tokenizer() -> PreTrainedTokenizerFast:
-    """One token per character of printable ASCII, and one for every character outside it.
+def tiny_tokenizer() -> Qwen2Tokenizer:
+    """Qwen2's own tokenizer without a single merge: one token per UTF-8 byte, so one per ASCII character.
 
-    `<think>` and `</think>` are single tokens but not special ones: servers drop special tokens from what they return.
+    It is that class because loaders choose it for every `qwen2` checkpoint and rebuild its rules around the saved
+    vocabulary, whatever the saved ones are. `<think>` and `</think>` are single tokens but not special ones: servers
+    drop special tokens from what they return.
     """
-    vocabulary = [PAD, UNKNOWN, TURN_BEGINS, TURN_ENDS, "<think>", "</think>", *ALPHABET]
-    tokenizer = Tokenizer(models.WordLevel({token: i for i, token in enumerate(vocabulary)}, unk_token=UNKNOWN))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
-    tokenizer.decoder = decoders.Fuse()
-    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in (PAD, UNKNOWN, TURN_BEGINS, TURN_ENDS)])
-    tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in ("<think>", "</think>")])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
+    vocabulary = [PAD, TURN_BEGINS, TURN_ENDS, THOUGHT_OPENS, THOUGHT_CLOSES, *sorted(ByteLevel.alphabet())]
+    tokenizer = Qwen2Tokenizer(
+        vocab={token: index for index, token in enumerate(vocabulary)},
+        merges=[],
+        unk_token=PAD,
         pad_token=PAD,
-        unk_token=UNKNOWN,
         eos_token=TURN_ENDS,
         model_max_length=CONTEXT_TOKENS,
         chat_template=CHAT_TEMPLATE,
         clean_up_tokenization_spaces=False,
     )
+    tokenizer.add_tokens([AddedToken(TURN_BEGINS, special=True)], special_tokens=True)
+    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in (THOUGHT_OPENS, THOUGHT_CLOSES)])
+    return tokenizer
 
 
-def tiny_model(tokenizer: PreTrainedTokenizerFast, *, seed: int) -> Qwen2ForCausalLM:
+def tiny_model(tokenizer: Qwen2Tokenizer, *, seed: int) -> Qwen2ForCausalLM:
     """Freshly drawn float32 weights. Heads of 64, because vLLM's attention on the CPU refuses small ones."""
     torch.manual_seed(seed)
-    config = Qwen2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=128,
-        intermediate_size=384,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=CONTEXT_TOKENS,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+    model = Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=len(tokenizer),
+            hidden_size=128,
+            intermediate_size=384,
+            num_hidden_layers=3,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            max_position_embeddings=CONTEXT_TOKENS,
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
     )
-    model = Qwen2ForCausalLM(config)
     model.generation_config = GenerationConfig(
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, bos_token_id=None
     )

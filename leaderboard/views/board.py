@@ -118,7 +118,10 @@ def _real(entries: Sequence[BoardEntry]) -> Html:
         "Measured here <span class='quiet'>Each cell: score, 95 % interval, rank interval; attempts × problems, "
         "share cut off at the budget; mean tokens of a completion, day measured.</span>"
     )
-    columns = [Column(head="Model", css="model"), *(Column(head=benchmark.title) for benchmark in REAL)]
+    columns = [
+        Column(head="Model", css="model"),
+        *(Column(head=benchmark.title, css="benchmark") for benchmark in REAL),
+    ]
     return fill("<section>{table}</section>", table=table(caption=caption, columns=columns, rows=rows, css="cards"))
 
 
@@ -232,9 +235,9 @@ def references_section(references: Sequence[ReferenceScore]) -> Html:
     return fill(
         '<section class="references" aria-labelledby="references-title">'
         '<h2 id="references-title">Published elsewhere, not measured here</h2>'
-        "<p class='lead'>For orientation only. Settings differ from ours and from each other, which alone moves a score "
-        "by up to ten points, so these are never ranked or averaged with our measurements. {reported} is the authors' own "
-        "number, {elsewhere} somebody else's measurement.</p>{groups}</section>",
+        "<p class='lead'>For orientation only. Settings differ from ours and from each other, which alone moves a "
+        "score by up to ten points, so these are never ranked or averaged with our measurements. {reported} is the "
+        "authors' own number, {elsewhere} somebody else's measurement.</p>{groups}</section>",
         reported=_kind(ReferenceKind.REPORTED),
         elsewhere=_kind(ReferenceKind.MEASURED_ELSEWHERE),
         groups=join(_reference_group(b, [r for r in references if r.benchmark == b.name]) for b in BENCHMARKS.values()),

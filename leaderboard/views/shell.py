@@ -31,8 +31,8 @@ def submit_intro(*, local_mode: bool) -> Html:
     """What the form is for and what happens next."""
     return fill(
         "<h1>Submit a model</h1><p class='lead'>The checkpoint is pinned to a commit, served with vLLM and measured "
-        "under the protocol of each benchmark. Every answer is kept, so the score can be opened down to the completions "
-        "it came from.{local}</p>",
+        "under the protocol of each benchmark. Every answer is kept, so the score can be opened down to the "
+        "completions it came from.{local}</p>",
         local=" A folder on this machine works too." if local_mode else "",
     )
 

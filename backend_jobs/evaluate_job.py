@@ -17,7 +17,7 @@ from evaluator.client import Endpoint, run_async
 from evaluator.devices import find_devices
 from evaluator.engine import RunningEngine, given_engine, local_engine, prompt_text
 from evaluator.engine_plan import EnginePlan, plan_engine
-from evaluator.errors import CheckpointRejected
+from evaluator.errors import Cancelled, CheckpointRejected
 from evaluator.evaluate import evaluate
 from evaluator.grading_pool import GraderPool
 from evaluator.journal import Journal
@@ -75,7 +75,7 @@ def run_evaluation(
 
 def prepare(ask: Ask, settings: Settings) -> Prepared:
     """Plans without running anything. Downloads the checkpoint where it is on the Hub."""
-    return run_async(_prepare(ask, settings, lambda _: None))
+    return run_async(_prepare(ask, settings, lambda _: None, threading.Event()))
 
 
 async def _run(
@@ -88,7 +88,7 @@ async def _run(
     def say(message: str) -> None:
         on_progress({name: Progress(phase="preparing", message=message) for name in ask.benchmarks})
 
-    prepared = await _prepare(ask, settings, say)
+    prepared = await _prepare(ask, settings, say, cancelled)
     if expected_commit is not None and prepared.checkpoint.commit != expected_commit:
         raise CheckpointRejected(
             f"{ask.model} has changed since it was submitted ({expected_commit[:19]} then, "
@@ -114,7 +114,7 @@ async def _run(
     return prepared.checkpoint, measurements
 
 
-async def _prepare(ask: Ask, settings: Settings, say: Callable[[str], None]) -> Prepared:
+async def _prepare(ask: Ask, settings: Settings, say: Callable[[str], None], cancelled: threading.Event) -> Prepared:
     say("reading the benchmarks")
     loaded = await asyncio.to_thread(load_all, ask.benchmarks, ask.options, settings.benchmark_mirror)
     samples = [sample for _, _, these in loaded for sample in these]
@@ -127,7 +127,7 @@ async def _prepare(ask: Ask, settings: Settings, say: Callable[[str], None]) -> 
         plans = make_plans(checkpoint, loaded, options=ask.options, facts=facts, endpoint=endpoint.base_url)
         return Prepared(checkpoint=checkpoint, evaluations=tuple(plans), engine=engine)
     say("reading the checkpoint")
-    checkpoint = await asyncio.to_thread(find_checkpoint, ask.model, ask.revision, settings)
+    checkpoint = await asyncio.to_thread(find_checkpoint, ask.model, ask.revision, settings, say, cancelled)
     assert checkpoint.path is not None
     facts = await asyncio.to_thread(local_prompt_facts, checkpoint.path, samples)
     plans = make_plans(checkpoint, loaded, options=ask.options, facts=facts)
@@ -141,10 +141,13 @@ async def _prepare(ask: Ask, settings: Settings, say: Callable[[str], None]) -> 
     return Prepared(checkpoint=checkpoint, evaluations=tuple(plans), engine_plan=engine_plan)
 
 
-def find_checkpoint(model: str, revision: str | None, settings: Settings) -> Checkpoint:
+def find_checkpoint(
+    model: str, revision: str | None, settings: Settings, say: Callable[[str], None], cancelled: threading.Event
+) -> Checkpoint:
     """The weights behind a name: a local folder as it is, a Hub id at one commit, downloaded once.
 
     Raises:
+        Cancelled: `cancelled` was set; what was downloaded stays, and the next call continues.
         CheckpointRejected: there is no such folder or repository, or it holds nothing that can be served.
     """
     folder = Path(model)
@@ -152,7 +155,13 @@ def find_checkpoint(model: str, revision: str | None, settings: Settings) -> Che
         return local_checkpoint(folder)
     found = hub.resolve_commit(model, revision, token=settings.hub_token)
     into = settings.data_dir / "hub" / model.replace("/", "--") / found.commit
-    path = hub.download_checkpoint(model, found.commit, into, token=settings.hub_token)
+
+    def show(done: int, total: int) -> None:
+        if cancelled.is_set():
+            raise Cancelled("the download was cancelled; what is here stays, run it again to continue")
+        say(f"downloading {model}: {done / 1e9:.2f} of {total / 1e9:.2f} GB")
+
+    path = hub.download_checkpoint(model, found.commit, into, token=settings.hub_token, progress=show)
     return Checkpoint(model=model, revision=revision, commit=found.commit, path=path)
 
 

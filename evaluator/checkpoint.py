@@ -17,7 +17,7 @@ from evaluator.types import Checkpoint, Lineage
 SERVED_PATTERNS = (
     r".*\.safetensors",
     r"(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|chat_template)\.json",
-    r"model\.safetensors\.index\.json",
+    r"model\.safetensors\.index\.json|hf_quant_config\.json|quantize_config\.json",
     r"(preprocessor_config|processor_config)\.json",
     r"merges\.txt|vocab\.txt|tokenizer\.model|.*\.tiktoken",
     r".*\.jinja",
@@ -44,7 +44,7 @@ class ModelShape:
 
 def is_served(name: str) -> bool:
     """Whether a file of this name may reach an engine."""
-    return any(re.fullmatch(pattern, name) for pattern in SERVED_PATTERNS)
+    return "/" not in name and any(re.fullmatch(pattern, name) for pattern in SERVED_PATTERNS)
 
 
 def served_files(folder: Path) -> list[Path]:

@@ -25,7 +25,7 @@ class SupervisedProcess:
         environment: Mapping[str, str] | None = None,
         folder: Path | None = None,
     ) -> None:
-        """Start the command. `environment` is the child's whole environment (`clean_environment`); None inherits ours."""
+        """Start the command. `environment` is all that it gets (see `clean_environment`); None inherits ours."""
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")

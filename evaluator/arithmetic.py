@@ -95,8 +95,13 @@ def written_in(text: str) -> list[str]:
     longer problem, not in a step of a solution. It is a statement about what is written. A running total and the next
     term do meet in training, in other problems: adding a digit to a total is the skill that the benchmark measures.
     """
-    squeezed = "".join(text.split())
-    return sorted(expression for expression in benchmark_expressions() if expression.replace(" ", "") in squeezed)
+    squeezed_text = "".join(text.split())
+    return sorted(expression for expression, squeezed in _squeezed_expressions() if squeezed in squeezed_text)
+
+
+@cache
+def _squeezed_expressions() -> tuple[tuple[str, str], ...]:
+    return tuple((expression, expression.replace(" ", "")) for expression in benchmark_expressions())
 
 
 def benchmark_rows() -> Iterator[dict[str, str | int]]:

@@ -35,6 +35,7 @@ from leaderboard.types import (
 LOG = logging.getLogger(__name__)
 ATTEMPT_FILES_KEPT = 4
 PROBLEM_FILES_KEPT = 64
+RESULTS_RANKED = 10_000
 
 Weights = tuple[str, str | None, str | None]
 Curves = Mapping[str, Mapping[str, tuple[CurvePoint, ...]]]
@@ -62,6 +63,7 @@ class Board:
         self._rows: tuple[ResultRow, ...] = ()
         self._entries: list[BoardEntry] | None = None
         self._problems = lru_cache(maxsize=PROBLEM_FILES_KEPT)(self._read_problems)
+        self._means = lru_cache(maxsize=RESULTS_RANKED)(self._read_means)
         self._attempts = lru_cache(maxsize=ATTEMPT_FILES_KEPT)(self._read_attempts)
 
     def rows(self) -> tuple[ResultRow, ...]:
@@ -174,11 +176,15 @@ class Board:
 
     def _ranks(self, rows: Sequence[ResultRow]) -> dict[str, tuple[tuple[int, int], int]]:
         """(rank interval, results compared) by plan key, where at least two results can be compared."""
-        groups: dict[tuple[object, ...], list[tuple[str, list[float]]]] = defaultdict(list)
+        groups: dict[tuple[object, ...], list[tuple[str, tuple[float, ...]]]] = defaultdict(list)
         for row in _standing(rows):
-            if row.ranked and (means := self._problem_means(row)):
-                group = groups[row.benchmark, row.protocol_key, tuple(means)]
-                group.append((row.plan_key, list(means.values())))
+            if row.ranked:
+                try:
+                    problems, means = self._means(row.plan_key, row.measured_at)
+                except (ResultNotFound, TableUnreadable) as error:
+                    LOG.error("%s on %s is left out of the ranks: %s", row.model, row.benchmark, error)
+                    continue
+                groups[row.benchmark, row.protocol_key, problems].append((row.plan_key, means))
         ranks: dict[str, tuple[tuple[int, int], int]] = {}
         for group in groups.values():
             if len(group) > 1:
@@ -186,14 +192,10 @@ class Board:
                 ranks |= {key: (rank, len(group)) for (key, _), rank in zip(group, intervals, strict=True)}
         return ranks
 
-    def _problem_means(self, row: ResultRow) -> dict[str, float]:
-        """Share of right attempts by problem id, ids sorted; empty where the counts are lost or torn (logged)."""
-        try:
-            problems = self._read_problems(row.plan_key)
-        except (ResultNotFound, TableUnreadable) as error:
-            LOG.error("%s on %s is left out of the ranks: %s", row.model, row.benchmark, error)
-            return {}
-        return {p.problem_id: p.correct / p.n for p in sorted(problems, key=lambda p: p.problem_id)}
+    def _read_means(self, plan_key: str, _measured_at: str) -> tuple[tuple[str, ...], tuple[float, ...]]:
+        """Problem ids, sorted, and the share of right attempts at each. Read once per publication."""
+        problems = sorted(self._read_problems(plan_key), key=lambda p: p.problem_id)
+        return tuple(p.problem_id for p in problems), tuple(p.correct / p.n for p in problems)
 
 
 def preferred(rows: Iterable[ResultRow]) -> ResultRow:

@@ -17,6 +17,7 @@ from evaluator.benchmarks import BENCHMARKS
 from evaluator.errors import OpenR1Error
 from leaderboard.board import Board
 from leaderboard.contracts import JobQueue, LiveBoard, LiveState
+from leaderboard.submissions import LONGEST_NOTE, LONGEST_PATH
 from leaderboard.types import JobRecord, ResultRow, Status
 from leaderboard.views import board as board_view
 from leaderboard.views import problems as problems_view
@@ -172,7 +173,7 @@ def _submit_page(context: PageContext) -> None:
         message = gr.HTML(apply_default_css=False, elem_id="submit-message")
 
     def submit(*values: Any) -> str:
-        form = {name: value for name, value in zip(fields, values, strict=True) if value not in (None, "")}
+        form = {name: value for name, value in zip(fields, values, strict=True) if value not in (None, "", [])}
         try:
             answer = shell.submitted(context.submit(form))
         except OpenR1Error as refusal:
@@ -187,7 +188,7 @@ def _form_fields(context: PageContext) -> dict[str, gr.components.Component]:
     where = "A Hub id such as owner/name" + (", or a folder on this machine." if context.local_mode else ".")
     choices = [(f"{b.title} · {b.problems} × {b.attempts}", b.name) for b in BENCHMARKS.values()]
     fields: dict[str, gr.components.Component] = {
-        "model": gr.Textbox(label="Model", info=where, max_lines=1, max_length=500),
+        "model": gr.Textbox(label="Model", info=where, max_lines=1, max_length=LONGEST_PATH),
         "revision": gr.Textbox(
             label="Revision",
             info="Branch, tag or commit; empty means main. It is pinned to a commit.",
@@ -197,28 +198,26 @@ def _form_fields(context: PageContext) -> dict[str, gr.components.Component]:
         "benchmarks": gr.CheckboxGroup(choices, label="Benchmarks", info="Problems × attempts at each."),
     }
     with gr.Accordion("Advanced", open=False):
-        fields["attempts"] = gr.Number(
+        # Text, not gr.Number: that one shows an empty field as 0, which nobody asked for.
+        fields["attempts"] = gr.Textbox(
             label="Attempts per problem",
-            info="Fewer than the protocol's: shown, not ranked.",
-            precision=0,
-            minimum=1,
-            value=None,
+            info="Empty: as many as the protocol asks for. Fewer: shown, not ranked.",
+            max_lines=1,
+            max_length=9,
         )
-        fields["max_tokens"] = gr.Number(
+        fields["max_tokens"] = gr.Textbox(
             label="Answer budget, tokens",
-            info="Other than the protocol's: shown, not ranked.",
-            precision=0,
-            minimum=1,
-            value=None,
+            info="Empty: the protocol's. Another: shown, not ranked.",
+            max_lines=1,
+            max_length=9,
         )
-        fields["tensor_parallel_size"] = gr.Number(
+        fields["tensor_parallel_size"] = gr.Textbox(
             label="Tensor parallel size",
-            info="GPUs that share the model; empty lets the planner choose.",
-            precision=0,
-            minimum=1,
-            value=None,
+            info="GPUs that share the model. Empty: the planner chooses.",
+            max_lines=1,
+            max_length=9,
         )
-        fields["note"] = gr.Textbox(label="Note", info="Shown in the queue.", lines=2, max_length=500)
+        fields["note"] = gr.Textbox(label="Note", info="Shown in the queue.", lines=2, max_length=LONGEST_NOTE)
     return fields
 
 

@@ -90,7 +90,7 @@ function confirmed(button, act) {
 		'<button class="plain danger" value="go"></button></form>';
 	dialog.querySelector("h2").textContent = button.dataset.title;
 	dialog.querySelector("p").textContent = button.dataset.confirm;
-	dialog.querySelector("[value=go]").textContent = button.textContent;
+	dialog.querySelector("[value=go]").textContent = button.dataset.go;
 	dialog.addEventListener("close", () => {
 		dialog.remove();
 		if (dialog.returnValue === "go") act();

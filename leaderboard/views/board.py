@@ -185,7 +185,7 @@ def _demonstration(benchmark: Benchmark, entries: Sequence[BoardEntry]) -> Html:
         Column(head="Attempts", numeric=True),
         Column(head="Cut off", numeric=True),
         Column(head="Mean tokens", numeric=True),
-        Column(head="Measured"),
+        Column(head="Measured", css="date"),
     )
     caption = fill(
         "{title} <span class='quiet'>A demonstration: models of a few hundred thousand parameters, trained and "
@@ -270,7 +270,7 @@ def _reference_group(benchmark: Benchmark, references: Sequence[ReferenceScore])
         Column(head="Whose"),
         Column(head="Settings"),
         Column(head="Source"),
-        Column(head="Date"),
+        Column(head="Date", css="date"),
     )
     caption = f"{benchmark.title}, published elsewhere"
     return fill(

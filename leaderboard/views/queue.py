@@ -272,7 +272,11 @@ def _button(action: str, label: str, job: JobRecord, confirm: str = "") -> Html:
         'aria-label="{label} job {id}">{label}</button></p>',
         action=action,
         id=job.submission.id,
-        confirm=fill(' data-confirm="{text}" data-title="Cancel {model}?"', text=confirm, model=job.submission.model)
+        confirm=fill(
+            ' data-confirm="{text}" data-title="Cancel {model}?" data-go="Cancel the job"',
+            text=confirm,
+            model=job.submission.model,
+        )
         if confirm
         else NOTHING,
         label=label,

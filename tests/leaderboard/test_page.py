@@ -13,15 +13,15 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from evaluator.errors import OpenR1Error
 from evaluator.types import Progress
 from leaderboard.board import Board
 from leaderboard.contracts import LiveState
 from leaderboard.page import ASSETS, PageContext, build_page, launch_options
 from leaderboard.references import published_scores
 from leaderboard.sqlite_store import SqliteStore
+from leaderboard.submissions import ResolvedModel, check_submission
 from leaderboard.types import Failure, JobRecord, Status
-from tests.leaderboard.page_content import HOSTILE, MemoryLive, MemoryQueue, job, measured, publish
+from tests.leaderboard.page_content import COMMIT, HOSTILE, MemoryLive, MemoryQueue, job, measured, publish
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -76,11 +76,7 @@ def site(browser: Browser, tmp_path: Path) -> Iterator[Site]:
     live.publish(running_state(done=10))
 
     def submit(form: dict[str, Any]) -> JobRecord:
-        if "/" not in form.get("model", ""):
-            raise OpenR1Error(f"{form.get('model')!r} is not a Hub id; write owner/name")
-        return queue.submit(
-            job("j9", Status.PENDING, model=form["model"], benchmarks=tuple(form["benchmarks"])).submission
-        )
+        return queue.submit(check_submission(form, local_mode=True, resolve=resolve))
 
     context = PageContext(
         board=Board(store, published_scores()), queue=queue, live=live, submit=submit, local_mode=True
@@ -110,6 +106,10 @@ def site(browser: Browser, tmp_path: Path) -> Iterator[Site]:
     blocks.close()
     assert trouble == []
     assert hosts <= {"127.0.0.1"}
+
+
+def resolve(model: str, revision: str | None) -> ResolvedModel:
+    return ResolvedModel(model=model, source=model, revision=revision or "main", commit=COMMIT)
 
 
 def running_state(*, done: int) -> LiveState:
@@ -187,14 +187,18 @@ class TestInABrowser:
         tab = site.page
         tab.goto(site.url + "submit")
         tab.get_by_label("Model").fill("<img src=x onerror=alert(1)>")
-        tab.get_by_role("button", name="Submit").click()
-        expect(tab.get_by_role("alert")).to_contain_text("'<img src=x onerror=alert(1)>' is not a Hub id")
-        tab.get_by_label("Model").fill("open-r1/OpenR1-Distill-7B")
         tab.get_by_label("MATH-500").check()
         tab.get_by_role("button", name="Submit").click()
-        tab.get_by_role("link", name="Watch job j9").click()
+        expect(tab.get_by_role("alert")).to_contain_text("<img src=x onerror=alert(1)>")
+        tab.get_by_label("Model").fill("open-r1/OpenR1-Distill-7B")
+        tab.get_by_text("Advanced").click()
+        tab.get_by_label("Attempts per problem").fill("2")
+        tab.get_by_role("button", name="Submit").click()
+        tab.get_by_role("link", name="Watch job").click()
         expect(tab.locator("li.asked")).to_contain_text("open-r1/OpenR1-Distill-7B")
-        assert site.queue.find("j9").submission.benchmarks == ("math_500",)
+        submission = site.queue.jobs()[0].submission
+        assert submission.benchmarks == ("math_500",)
+        assert (submission.attempts, submission.max_tokens, submission.tensor_parallel_size) == (2, None, None)
 
 
 # What needs no browser

@@ -90,7 +90,8 @@ def result_row(
         protocol_key=protocol_key(plan),
         benchmark=plan.benchmark,
         model=plan.model,
-        revision=checkpoint.revision,
+        # A job fetches its weights by commit; what people know them by is the revision that was submitted.
+        revision=submission.revision if submission else checkpoint.revision,
         commit=plan.commit,
         ranked=not why_not,
         not_ranked_because=why_not,

@@ -34,7 +34,9 @@ from leaderboard.types import JobKind, ResultRow, Submission
 from tests.leaderboard.measurements import checkpoint, measurement, publish
 
 AT = "2026-01-02T03:04:05+00:00"
-SUBMISSION = Submission(id="job-1", kind=JobKind.EVALUATE, model="owner/model", submitted_at=AT, submitted_by="ada")
+SUBMISSION = Submission(
+    id="job-1", kind=JobKind.EVALUATE, model="owner/model", submitted_at=AT, submitted_by="ada", revision="v1"
+)
 
 
 def row(**plan: Any) -> ResultRow:
@@ -66,7 +68,8 @@ def test_a_row_says_what_was_measured_how_by_whom_and_where_it_comes_from() -> N
     made = result_row(m, checkpoint=checkpoint(step=300), measured_at=AT, submission=SUBMISSION)
     assert made.statistics.score == 50
     assert (made.job_id, made.submitted_by, made.measured_at) == ("job-1", "ada", AT)
-    assert (made.revision, made.commit) == ("step-000000300", "a" * 40)
+    assert (made.revision, made.commit) == ("v1", "a" * 40)
+    assert result_row(m, checkpoint=checkpoint(step=300), measured_at=AT).revision == "step-000000300"
     assert made.lineage is not None
     assert made.lineage.step == 300
     assert (made.plan, made.engine, made.problems, made.attempts_per_problem) == (m.plan, m.engine, 3, 4)

@@ -196,7 +196,7 @@ class TestInABrowser:
         tab.get_by_role("button", name="Submit").click()
         tab.get_by_role("link", name="Watch job").click()
         expect(tab.locator("li.asked")).to_contain_text("open-r1/OpenR1-Distill-7B")
-        submission = site.queue.jobs()[0].submission
+        submission = list(site.queue.records.values())[-1].submission
         assert submission.benchmarks == ("math_500",)
         assert (submission.attempts, submission.max_tokens, submission.tensor_parallel_size) == (2, None, None)
 

@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -39,10 +39,10 @@ from evaluator.measure import report
 from evaluator.plan import generation_key, plan_key, protocol_key
 from evaluator.prepare import Options
 from evaluator.samples import load_samples
-from evaluator.types import Progress
+from evaluator.types import Checkpoint, Measurement, Progress
 from leaderboard.live import FileLive
 from leaderboard.results import publish_changes
-from leaderboard.store import update
+from leaderboard.store import Changes, Snapshot, update
 from leaderboard.stores import open_store
 from leaderboard.submissions import check_submission
 from settings import Settings
@@ -135,14 +135,18 @@ def evaluate(options: argparse.Namespace, settings: Settings) -> Result:
     )
     bars.end()
     if options.store:
-        names, changes = publish_changes(
-            measurements,
-            checkpoint=checkpoint,
-            measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-        update(open_store(options.store), lambda _: changes, message=f"measured {checkpoint.model}: {', '.join(names)}")
+        _publish(options.store, checkpoint, measurements)
     reports = [report(measurement) for measurement in measurements]
     return reports[0] if len(reports) == 1 else {"measurements": reports}
+
+
+def _publish(spec: str, checkpoint: Checkpoint, measurements: Sequence[Measurement]) -> None:
+    measured_at = datetime.now(UTC).isoformat(timespec="seconds")
+
+    def edit(stored: Snapshot) -> Changes:
+        return publish_changes(measurements, checkpoint=checkpoint, measured_at=measured_at, stored=stored)[1]
+
+    update(open_store(spec), edit, message=f"measured {checkpoint.model}")
 
 
 def grade(options: argparse.Namespace, settings: Settings) -> Result:

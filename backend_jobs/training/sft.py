@@ -89,6 +89,7 @@ def _trainer_settings(recipe: SftRecipe, output: Path) -> SFTConfig:
         seed=training.seed,
         save_steps=training.save_every,
         save_total_limit=KEPT_TO_RESUME,
+        logging_first_step=True,
         logging_steps=max(1, training.steps // PROGRESS_EVENTS),
         include_num_input_tokens_seen="non_padding",
         # A model this small gains nothing from an accelerator, and so trains the same everywhere.

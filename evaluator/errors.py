@@ -73,3 +73,9 @@ class Cancelled(OpenR1Error):
     """The run was cancelled. What was answered stays in the journal."""
 
     code = "cancelled"
+
+
+class CompletionsRejected(OpenR1Error):
+    """A row of a completions file cannot be graded: unreadable, of the wrong shape, or without a target."""
+
+    code = "completions_rejected"

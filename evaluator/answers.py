@@ -1,0 +1,244 @@
+"""Where a completion gives its answer, and what that answer is as text. Nothing here knows mathematics.
+
+All scans are linear in the length of the text: a completion may be a 100,000-character loop.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+THOUGHT_OPENS = re.compile(r"<think>|<\|begin_of_thought\|>")
+THOUGHT_CLOSES = re.compile(r"<\\?/think>|<\|end_of_thought\|>")
+# A backslash pair is consumed whole, so that \{ and \\ never count as braces.
+BOX_TOKENS = re.compile(r"\\{1,2}(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
+BARE_BOX = re.compile(r"\\boxed\s*(-?[0-9][0-9.,]*(?<![.,])|[A-Za-z](?![A-Za-z]))")
+# At least one box must contain more than an attempt to quote the instructions.
+PLACEHOLDERS = frozenset({"", "ANSWER", "...", "\\ldots", "\\dots", "answer", "\\text{ANSWER}"})
+TAG_BOX = re.compile(r"<boxed>([^<]{1,2000})</boxed>")
+BOX_JOINT = re.compile(
+    r"(?:[\s$,;]|\\[()\[\], ;!]|\\quad|\\text\s*\{\s*(?:and|or)\s*\}|\band\b|\bor\b|\b[A-Za-z](?:_\{?[0-9]\}?)?\s*=)*"
+)
+JOINS = re.compile(r",|;|\band\b|\bor\b")
+LONGEST_JOINT = 40
+FINAL_LINE = re.compile(r"final\s+answer\s+is\s*:?\s*", re.IGNORECASE)
+HOPE = re.compile(r"\s*\.?\s*I hope (?:it|this) is correct.*", re.IGNORECASE | re.DOTALL)
+SPECIAL_TOKENS = re.compile(r"<[|｜][^|｜<>\n]{1,40}[|｜]>|</s>|<eos>")
+# Whole-string delimiters of one formula; `\$` (a currency) never counts as one.
+FORMULA = re.compile(r"(?:\$\$|\$|\\\(|\\\[)(?P<inner>(?:[^$\\]|\\[^()\[\]])+)(?:\$\$|\$|\\\)|\\\])", re.DOTALL)
+TEXT_GROUP = re.compile(r"\\(?:text|textbf|mathrm|mbox|begin|end|operatorname)\s*\{[^{}]*\}")
+WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
+LONGEST_LINE = 2_000
+
+LETTER = r"(?:\\(?:text|textbf|mathrm|mathbf|boxed)\s*\{\s*)*[\s*_`\"'(\[{$]*(?P<letter>[A-D])"
+LETTER_ENDS = r"(?![A-Za-z0-9_'’]|\s*(?:or|and|/)\s*[A-D]\b)"
+# What makes the letter after it the answer. Weak words come with a linking verb.
+STATED = (
+    r"(?:\banswer|\bchoice|\boption|\bselection)\b[^.\n]{0,60}?(?:\bis\b|\bwould be\b|\bmust be\b|\bshould be\b|:|=)"
+    r"[\s*_]*(?:for sure |clearly |definitely |therefore |thus |most likely |probably )?"
+    r"(?:(?:the )?(?:option|choice|answer|letter) )?"
+)
+STATEMENTS = (
+    re.compile(r"\\boxed\s*\{\s*" + LETTER + LETTER_ENDS),
+    re.compile(r"(?i:" + STATED + r")[\s*:]*" + LETTER + LETTER_ENDS),
+    re.compile(r"(?i:\b(?:answer)\s*[:：]?)[\s*]*" + LETTER + LETTER_ENDS),
+    re.compile(
+        r"(?i:\b(?:i (?:choose|pick|select|would choose|will choose|go with)|i(?:'ll| will) go with)"
+        r"\s+(?:option |choice |answer )?)" + LETTER + LETTER_ENDS
+    ),
+    re.compile(
+        r"(?i:\b(?:option|choice|answer)\s+)?[*(\[]*\b(?P<letter>[A-D])\b[*)\].]*\s+(?i:is\s+(?:the\s+)?(?:correct|right|best)\b)"
+    ),
+    re.compile(
+        r"(?i:\b(?:it(?:'s| is| must be)|therefore|so|thus|hence),?\s+(?:option |choice )?)" + LETTER + LETTER_ENDS
+    ),
+)
+"""Explicit statements of a letter; the one that ends last wins."""
+LONE_LETTER = (
+    re.compile(r"^[\s*_(\[$]*(?P<letter>[A-Da-d])[\s*_)\]$.:]*$", re.MULTILINE),
+    re.compile(r"^[\s*_(\[]*(?P<letter>[A-D])[*_)\]]*(?:[.:,)]|\s|$)", re.MULTILINE),
+)
+"""Without any statement: a line that is only a letter, then a line that begins with one."""
+
+
+class Place(StrEnum):
+    """Where an answer was found, in the order in which the places are tried."""
+
+    BOX = "box"
+    FINAL_LINE = "final_line"
+    THOUGHT_BOX = "thought_box"
+    REGION = "region"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Region:
+    """What a completion says after thinking.
+
+    `text` is None where the model never came to an answer: a thought that the token limit cut off. `thought` is the
+    text of the closed thought before it, empty where none was closed.
+    """
+
+    text: str | None
+    thought: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """An answer as text. `exact` is False where `text` is a passage that still has to be searched for the answer."""
+
+    text: str
+    place: Place
+    exact: bool = True
+
+
+def answer_region(
+    text: str, *, reasoning: str | None = None, finish_reason: str | None = None, prompt_opens_thought: bool = False
+) -> Region:
+    """Split a completion into its closed thought and the region that may hold the answer.
+
+    `reasoning` is what a server with a reasoning parser returned apart: a closed thought before the text. A
+    `finish_reason` of None counts as "stop".
+    """
+    cut_off = finish_reason == "length"
+    if reasoning and not text.strip():
+        return Region(text=None) if cut_off else Region(text="", thought=reasoning)
+    before = f"{reasoning}\n" if reasoning else ""
+    closings = list(THOUGHT_CLOSES.finditer(text))
+    if not closings:
+        opened = not reasoning and (prompt_opens_thought or THOUGHT_OPENS.search(text) is not None)
+        return Region(text=None) if opened and cut_off else Region(text=text, thought=before)
+    last = closings[-1]
+    region = text[last.end() :]
+    if cut_off and (again := THOUGHT_OPENS.search(region)):
+        region = region[: again.start()]
+    return Region(text=region, thought=before + text[: last.start()])
+
+
+def math_answer(region: Region) -> Answer | None:
+    """The answer of a completion to a mathematical problem, or None where it gives none.
+
+    First that applies: the last box in the region, the template's last line in it, the last box inside a closed
+    thought, the region as a whole.
+    """
+    if region.text is None:
+        return None
+    if (boxed := last_box(region.text)) is not None:
+        return Answer(text=boxed, place=Place.BOX)
+    if (line := _final_line(region.text)) is not None:
+        return line
+    if (boxed := last_box(region.thought)) is not None:
+        return Answer(text=boxed, place=Place.THOUGHT_BOX)
+    if (bare := clean(region.text)) and _is_expression(bare):
+        return Answer(text=bare, place=Place.REGION)
+    if region.text.strip():
+        return Answer(text=region.text, place=Place.REGION, exact=False)
+    return None
+
+
+def letter_answer(region: Region) -> Answer | None:
+    """The option letter (A to D) that a completion settles on, or None. The last explicit statement wins."""
+    if region.text is None:
+        return None
+    if (letter := _stated_letter(region.text) or _lone_letter(region.text)) is not None:
+        return Answer(text=letter, place=Place.FINAL_LINE)
+    if (letter := _stated_letter(region.thought)) is not None:
+        return Answer(text=letter, place=Place.THOUGHT_BOX)
+    return None
+
+
+def last_box(text: str) -> str | None:
+    r"""The content of the last closed `\boxed{...}` or `<boxed>...</boxed>` that is not empty, or None.
+
+    Boxes joined only by "and", "or" or a comma are one answer, given as a comma-separated list.
+    """
+    boxes = [(start, end, content) for start, end, content in _boxes(text) if content not in PLACEHOLDERS]
+    if not boxes:
+        return None
+    start, _, content = boxes[-1]
+    contents = [content]
+    for earlier_start, earlier_end, earlier in reversed(boxes[:-1]):
+        joint = text[earlier_end:start]
+        if len(joint) > LONGEST_JOINT or not BOX_JOINT.fullmatch(joint) or (joint and not JOINS.search(joint)):
+            break
+        if earlier not in contents:
+            contents.insert(0, earlier)
+        start = earlier_start
+    return ", ".join(contents)
+
+
+def _boxes(text: str) -> list[tuple[int, int, str]]:
+    """Every closed box as (start, end, cleaned content), in the order in which they start. Inner boxes come alone."""
+    found: list[tuple[int, int, str]] = []
+    if "boxed" not in text and "\\fbox" not in text:
+        return found
+    open_braces: list[tuple[int, int] | None] = []
+    for token in BOX_TOKENS.finditer(text):
+        first = token[0]
+        if first == "{":
+            open_braces.append(None)
+        elif first == "}":
+            box = open_braces.pop() if open_braces else None
+            if box is not None:
+                found.append((box[0], token.end(), clean(text[box[1] : token.start()])))
+        elif first.endswith("{") and len(first) > 2:
+            open_braces.append((token.start(), token.end()))
+    found += [(box.start(), box.end(), clean(box[1])) for box in TAG_BOX.finditer(text)]
+    found += [(box.start(), box.end(), box[1]) for box in BARE_BOX.finditer(text)]
+    return sorted((box for box in found if "boxed" not in box[2]), key=lambda box: box[0])
+
+
+def clean(text: str) -> str:
+    """An answer without what typesets it as a whole: formula delimiters, bold, a final full stop, special tokens."""
+    text = SPECIAL_TOKENS.sub("", text).strip()
+    while True:
+        shorter = text.removeprefix("**").removesuffix("**").strip()
+        if shorter.endswith(".") and not shorter.endswith(("..", "\\.")):
+            shorter = shorter[:-1].rstrip()
+        if formula := FORMULA.fullmatch(shorter):
+            shorter = formula["inner"].strip()
+        if shorter == text:
+            return text
+        text = shorter
+
+
+def unwrap(target: str) -> str:
+    r"""A target as plain LaTeX: without `\boxed{}` or formula delimiters around it."""
+    boxed = last_box(target)
+    return clean(target) if boxed is None else boxed
+
+
+def _is_expression(text: str) -> bool:
+    """Whether a text is one formula, number or word, with no sentence around it."""
+    if len(text) > LONGEST_LINE or "\n\n" in text or not FORMULA.fullmatch(f"${text}$"):
+        return False
+    outside = TEXT_GROUP.sub(" ", text)
+    return WORD.search(outside) is None or text.isalpha()
+
+
+def _final_line(region: str) -> Answer | None:
+    """What stands after the last "final answer is": its formula or number, or the line where it is neither."""
+    ends = [match.end() for match in FINAL_LINE.finditer(region)]
+    if not ends:
+        return None
+    rest = SPECIAL_TOKENS.sub("", region[ends[-1] : ends[-1] + LONGEST_LINE])
+    if displayed := re.match(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]", rest, re.DOTALL):
+        return Answer(text=clean(displayed[1] or displayed[2]), place=Place.FINAL_LINE)
+    line = clean(HOPE.sub("", rest.partition("\n")[0]))
+    if not line:
+        return None
+    if _is_expression(line):
+        return Answer(text=line, place=Place.FINAL_LINE)
+    return Answer(text=f"final answer is {line}", place=Place.FINAL_LINE, exact=False)
+
+
+def _stated_letter(text: str) -> str | None:
+    ends = [(match.end(), match["letter"]) for pattern in STATEMENTS for match in pattern.finditer(text)]
+    return max(ends)[1] if ends else None
+
+
+def _lone_letter(text: str) -> str | None:
+    for pattern in LONE_LETTER:
+        if letters := [match["letter"] for match in pattern.finditer(text)]:
+            return str(letters[-1]).upper()
+    return None

@@ -8,7 +8,7 @@ import re
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from evaluator import template
@@ -85,8 +85,18 @@ async def _run(
     cancelled: threading.Event,
     expected_commit: str | None,
 ) -> tuple[Checkpoint, list[Measurement]]:
+    said, running = "reading the benchmarks", False
+
     def say(message: str) -> None:
-        on_progress({name: Progress(phase="preparing", message=message) for name in ask.benchmarks})
+        nonlocal said
+        said = message
+        if not running:
+            on_progress({name: Progress(phase="waiting", message=message) for name in ask.benchmarks})
+
+    def show_all(progress: Mapping[str, Progress]) -> None:
+        """Until the first answer, what is being prepared is the news."""
+        waiting = all(state.phase == "waiting" for state in progress.values())
+        on_progress({name: replace(s, message=said) for name, s in progress.items()} if waiting else progress)
 
     prepared = await _prepare(ask, settings, say, cancelled)
     if expected_commit is not None and prepared.checkpoint.commit != expected_commit:
@@ -98,6 +108,7 @@ async def _run(
     watcher = asyncio.create_task(_watch(cancelled, cancel))
     journal_path = ask.journal or default_journal(settings, prepared.checkpoint)
     journal_path.parent.mkdir(parents=True, exist_ok=True)
+    running = True
     try:
         with Journal(journal_path) as journal, GraderPool(workers=grading_workers()) as grader:
             measurements = await evaluate(
@@ -106,7 +117,7 @@ async def _run(
                 journal=journal,
                 grader=grader,
                 concurrency=ask.options.concurrency,
-                on_progress=on_progress,
+                on_progress=show_all,
                 cancel=cancel,
             )
     finally:

@@ -247,8 +247,8 @@ class _Bars:
 
 
 def _line(name: str, state: Progress) -> str:
-    if not state.total:
-        return f"{name}: {state.phase} {state.message}"
+    if state.phase == "waiting":
+        return f"{name}: {state.message}"
     score = (
         ""
         if state.score is None or state.ci95 is None

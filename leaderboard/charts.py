@@ -10,7 +10,7 @@ from leaderboard.types import CurvePoint
 from leaderboard.views.markup import Html, fill, interval, join, page_link, points
 
 WIDTH, HEIGHT = 640, 260
-LEFT, RIGHT, TOP, BOTTOM = 44, 16, 14, 40
+LEFT, RIGHT, TOP, BOTTOM = 58, 22, 16, 44
 
 
 def interval_bar(score: float, ci95: tuple[float, float]) -> Html:
@@ -104,7 +104,7 @@ def _step_tick(scale: Scale, step: int) -> Html:
     return fill(
         '<text class="tick" x="{x}" y="{y}" text-anchor="middle">{step}</text>',
         x=_number(scale.x(step)),
-        y=HEIGHT - BOTTOM + 16,
+        y=HEIGHT - BOTTOM + 18,
         step=f"{step:,}",
     )
 
@@ -112,7 +112,7 @@ def _step_tick(scale: Scale, step: int) -> Html:
 def _axis_labels() -> Html:
     return fill(
         '<text class="label" x="{x}" y="{y}" text-anchor="middle">training step</text>'
-        '<text class="label" transform="rotate(-90)" x="{across}" y="10" text-anchor="middle">accuracy, points</text>',
+        '<text class="label" transform="rotate(-90)" x="{across}" y="12" text-anchor="middle">accuracy, points</text>',
         x=(LEFT + WIDTH - RIGHT) // 2,
         y=HEIGHT - 6,
         across=-(TOP + HEIGHT - BOTTOM) // 2,

@@ -33,6 +33,29 @@ BOARD_REFRESH_S = 5.0
 SYSTEM_FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 MONO_FONTS = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
+COLOURS = {
+    "body_background_fill": "var(--ground)",
+    "body_text_color": "var(--ink)",
+    "body_text_color_subdued": "var(--quiet)",
+    "block_background_fill": "transparent",
+    "block_info_text_color": "var(--quiet)",
+    "block_label_text_color": "var(--ink)",
+    "block_title_text_color": "var(--ink)",
+    "input_background_fill": "var(--ground)",
+    "input_border_color": "var(--field)",
+    "input_border_color_focus": "var(--accent)",
+    "input_placeholder_color": "var(--quiet)",
+    "checkbox_background_color": "var(--ground)",
+    "checkbox_border_color": "var(--field)",
+    "checkbox_label_background_fill": "transparent",
+    "checkbox_label_background_fill_selected": "transparent",
+    "checkbox_label_text_color_selected": "var(--ink)",
+    "button_primary_background_fill": "#2459b3",
+    "button_primary_background_fill_hover": "#1c478f",
+    "button_primary_text_color": "#ffffff",
+}
+"""Gradio's names for colours, as the variables of `page.css`, which know light and dark by themselves."""
+
 QUIETLY: Mapping[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """How every event runs: at once, without a spinner over the page, and not as an endpoint of Gradio's own API."""
 
@@ -84,50 +107,16 @@ def theme() -> gr.themes.Base:
         neutral_hue=gr.themes.colors.slate,
         font=[gr.themes.Font(name) for name in SYSTEM_FONTS],
         font_mono=[gr.themes.Font(name) for name in MONO_FONTS],
-        radius_size=gr.themes.sizes.radius_md,
     )
+    in_the_dark = {f"{name}_dark": colour for name, colour in COLOURS.items()}
     return base.set(
-        body_background_fill="var(--ground)",
-        body_background_fill_dark="var(--ground)",
-        body_text_color="var(--ink)",
-        body_text_color_dark="var(--ink)",
-        body_text_color_subdued="var(--quiet)",
-        body_text_color_subdued_dark="var(--quiet)",
-        block_info_text_color="var(--quiet)",
-        block_info_text_color_dark="var(--quiet)",
+        **COLOURS,
+        **in_the_dark,
         block_border_width="0px",
         block_shadow="none",
         block_padding="0px",
-        block_background_fill="transparent",
-        block_background_fill_dark="transparent",
-        block_label_text_color="var(--ink)",
-        block_label_text_color_dark="var(--ink)",
-        block_title_text_color="var(--ink)",
-        block_title_text_color_dark="var(--ink)",
         block_title_text_weight="600",
-        input_background_fill="var(--ground)",
-        input_background_fill_dark="var(--ground)",
         input_border_width="1px",
-        input_border_color="#8c959f",
-        input_border_color_dark="#5d6874",
-        input_border_color_focus="var(--accent)",
-        input_border_color_focus_dark="var(--accent)",
-        input_placeholder_color="var(--quiet)",
-        input_placeholder_color_dark="var(--quiet)",
-        checkbox_border_color="#8c959f",
-        checkbox_border_color_dark="#5d6874",
-        checkbox_label_background_fill="transparent",
-        checkbox_label_background_fill_dark="transparent",
-        checkbox_label_background_fill_selected="transparent",
-        checkbox_label_background_fill_selected_dark="transparent",
-        checkbox_label_text_color_selected="var(--ink)",
-        checkbox_label_text_color_selected_dark="var(--ink)",
-        button_primary_background_fill="#2459b3",
-        button_primary_background_fill_dark="#2459b3",
-        button_primary_background_fill_hover="#1c478f",
-        button_primary_background_fill_hover_dark="#316dd0",
-        button_primary_text_color="#ffffff",
-        button_primary_text_color_dark="#ffffff",
     )
 
 
@@ -138,6 +127,14 @@ def _header(current: str, context: PageContext) -> None:
 def _live_html(script: str, css_class: str = "") -> gr.HTML:
     """A component whose HTML is replaced piece by piece, so that folds, focus and scroll position stay."""
     return gr.HTML(html_template="", js_on_load=script, apply_default_css=False, elem_classes=css_class)
+
+
+def _or_refusal(render: Callable[[], Html]) -> Html:
+    """What `render` shows, or why it cannot be shown: a reader never sits before an empty page."""
+    try:
+        return render()
+    except OpenR1Error as failure:
+        return shell.refused(str(failure))
 
 
 def _changed(html: Html, shown: str | None) -> tuple[Any, Any]:
@@ -154,9 +151,12 @@ def _leaderboard_page(page: gr.Blocks, context: PageContext, script: str) -> Non
     _header("", context)
     shown, html = gr.State(None), _live_html(script)
 
-    def show(seen: str | None) -> tuple[Any, Any]:
+    def render() -> Html:
         jobs = context.queue.jobs()
-        return _changed(board_view.leaderboard_page(context.board, jobs, _live_states(context, jobs)), seen)
+        return board_view.leaderboard_page(context.board, jobs, _live_states(context, jobs))
+
+    def show(seen: str | None) -> tuple[Any, Any]:
+        return _changed(_or_refusal(render), seen)
 
     page.load(lambda: show(None), None, [html, shown], **QUIETLY)
     gr.Timer(BOARD_REFRESH_S).tick(show, shown, [html, shown], **QUIETLY)
@@ -233,14 +233,14 @@ def _queue_page(page: gr.Blocks, context: PageContext, script: str) -> None:
 
     def load(request: gr.Request) -> tuple[Any, ...]:
         job_id = dict(request.query_params).get("job")
-        return (job_id, *_changed(render(job_id), None))
+        return (job_id, *_changed(_or_refusal(lambda: render(job_id)), None))
 
     def tick(job_id: str | None, seen: str | None) -> tuple[Any, ...]:
-        return _changed(render(job_id), seen)
+        return _changed(_or_refusal(lambda: render(job_id)), seen)
 
     def act(job_id: str | None, event: gr.EventData) -> tuple[Any, ...]:
         html_now = _act(context, event._data)
-        return (f'<div class="board">{html_now}</div>', *_changed(render(job_id), None))
+        return (f'<div class="board">{html_now}</div>', *_changed(_or_refusal(lambda: render(job_id)), None))
 
     page.load(load, None, [asked, html, shown], **QUIETLY)
     gr.Timer(QUEUE_REFRESH_S).tick(tick, [asked, shown], [html, shown], **QUIETLY)
@@ -266,10 +266,10 @@ def _result_page(page: gr.Blocks, context: PageContext, script: str) -> None:
     html = _live_html(script, "opens-in-place")
 
     def load(request: gr.Request) -> Html:
-        return render_result(context, dict(request.query_params))
+        return _or_refusal(lambda: render_result(context, dict(request.query_params)))
 
     def follow(event: gr.EventData) -> Html:
-        return render_result(context, read_query(event._data))
+        return _or_refusal(lambda: render_result(context, read_query(event._data)))
 
     page.load(load, None, html, **QUIETLY)
     html.open(follow, None, html, **QUIETLY)

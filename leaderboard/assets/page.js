@@ -69,7 +69,7 @@ function scrollOnce() {
 
 let opening = false;
 function open(query) {
-	opening = true;
+	opening = scrolled = true;
 	trigger("open", { query });
 }
 
@@ -77,6 +77,14 @@ function focusOpened() {
 	if (!opening) return;
 	opening = false;
 	root.querySelector("[data-focus-here]")?.focus();
+}
+
+function revealCurrentRow() {
+	const row = root.querySelector(".list [aria-current]");
+	const list = row?.closest(".list");
+	if (!list) return;
+	const [place, frame] = [row.getBoundingClientRect(), list.getBoundingClientRect()];
+	if (place.top < frame.top || place.bottom > frame.bottom) list.scrollTop += place.top - frame.top - frame.height / 2;
 }
 
 function confirmed(button, act) {
@@ -119,5 +127,6 @@ watch("value", () => {
 	show();
 	scrollOnce();
 	focusOpened();
+	revealCurrentRow();
 });
 show();

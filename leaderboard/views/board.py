@@ -122,7 +122,7 @@ def _real(entries: Sequence[BoardEntry]) -> Html:
         Column(head="Model", css="model"),
         *(Column(head=benchmark.title, css="benchmark") for benchmark in REAL),
     ]
-    return fill("<section>{table}</section>", table=table(caption=caption, columns=columns, rows=rows, css="cards"))
+    return fill("<section>{table}</section>", table=table(caption=caption, columns=columns, rows=rows, cards=True))
 
 
 def _model(entry: BoardEntry) -> Html:
@@ -193,7 +193,7 @@ def _demonstration(benchmark: Benchmark, entries: Sequence[BoardEntry]) -> Html:
         title=benchmark.title,
     )
     return fill(
-        '<section class="demo">{table}</section>', table=table(caption=caption, columns=columns, rows=rows, css="cards")
+        '<section class="demo">{table}</section>', table=table(caption=caption, columns=columns, rows=rows, cards=True)
     )
 
 
@@ -279,7 +279,7 @@ def _reference_group(benchmark: Benchmark, references: Sequence[ReferenceScore])
         name=benchmark.name,
         title=benchmark.title,
         n=len(references),
-        table=table(caption=caption, columns=columns, rows=rows, css="cards"),
+        table=table(caption=caption, columns=columns, rows=rows, cards=True),
     )
 
 

@@ -113,47 +113,60 @@ class Row:
     current: bool = False
 
 
-def table(*, caption: object, columns: Sequence[Column], rows: Iterable[Row], css: str = "") -> Html:
-    """A table that a screen reader understands on narrow screens too, where CSS shows each row as a card.
+def table(
+    *, caption: object, columns: Sequence[Column], rows: Iterable[Row], css: str = "", cards: bool = False
+) -> Html:
+    """A table; with `cards`, one whose rows become cards on narrow screens.
 
-    CSS that changes `display` takes a table's meaning away from assistive technology, so every role is written out.
+    CSS that changes `display` takes a table's meaning away from assistive technology, so a table of cards writes out
+    every role, and each cell carries its column's heading for the style sheet to show.
     """
+    head = join(
+        fill('<th scope="col"{attributes}>{head}</th>', attributes=_attributes(c, "columnheader", cards), head=c.head)
+        for c in columns
+    )
     return fill(
-        '<table role="table" class="{css}"><caption>{caption}</caption>'
-        '<thead role="rowgroup"><tr role="row">{heads}</tr></thead><tbody role="rowgroup">{rows}</tbody></table>',
-        css=css,
+        "<table{table}{css}><caption>{caption}</caption><thead{group}><tr{row}>{head}</tr></thead>"
+        "<tbody{group}>{rows}</tbody></table>",
+        table=_role("table", cards),
+        css=fill(' class="{css}"', css=f"{css} cards".strip() if cards else css) if css or cards else NOTHING,
         caption=caption,
-        heads=join(_head(column) for column in columns),
-        rows=join(_row(row, columns) for row in rows),
+        group=_role("rowgroup", cards),
+        row=_role("row", cards),
+        head=head,
+        rows=join(_row(row, columns, cards) for row in rows),
     )
 
 
-def _head(column: Column) -> Html:
-    return fill('<th role="columnheader" scope="col" class="{css}">{head}</th>', css=_css(column), head=column.head)
-
-
-def _row(row: Row, columns: Sequence[Column]) -> Html:
-    first, *others = zip(row.cells, columns, strict=True)
+def _row(row: Row, columns: Sequence[Column], cards: bool) -> Html:
+    (name, first), *others = zip(row.cells, columns, strict=True)
+    cells = (
+        fill(
+            "<td{attributes}{label}>{cell}</td>",
+            attributes=_attributes(column, "cell", cards),
+            label=fill(' data-label="{head}"', head=column.head) if cards else NOTHING,
+            cell=cell,
+        )
+        for cell, column in others
+    )
     return fill(
-        '<tr role="row"{key}{current}><th role="rowheader" scope="row" class="{css}">{name}</th>{cells}</tr>',
+        '<tr{role}{key}{current}><th scope="row"{attributes}>{name}</th>{cells}</tr>',
+        role=_role("row", cards),
         key=fill(' data-key="{key}"', key=row.key) if row.key else NOTHING,
         current=Html(' aria-current="true"') if row.current else NOTHING,
-        css=_css(first[1]),
-        name=first[0],
-        cells=join(
-            fill(
-                '<td role="cell" class="{css}" data-label="{label}">{cell}</td>',
-                css=_css(column),
-                label=column.head,
-                cell=cell,
-            )
-            for cell, column in others
-        ),
+        attributes=_attributes(first, "rowheader", cards),
+        name=name,
+        cells=join(cells),
     )
 
 
-def _css(column: Column) -> str:
-    return f"{column.css} number".strip() if column.numeric else column.css
+def _role(name: str, cards: bool) -> Html:
+    return fill(' role="{name}"', name=name) if cards else NOTHING
+
+
+def _attributes(column: Column, role: str, cards: bool) -> Html:
+    css = f"{column.css} number".strip() if column.numeric else column.css
+    return join([_role(role, cards), fill(' class="{css}"', css=css) if css else NOTHING])
 
 
 def facts(pairs: Mapping[str, object]) -> Html:

@@ -111,7 +111,8 @@ def _opened(
             id=selection.problem_id,
         )
     return fill(
-        '<h3 tabindex="-1" data-focus-here>Problem <bdi>{id}</bdi>, attempt {n}</h3>{walk}{chips}{facts}{texts}',
+        '<h3 tabindex="-1" data-focus-here data-scroll-here>Problem <bdi>{id}</bdi>, attempt {n}</h3>'
+        "{walk}{chips}{facts}{texts}",
         id=selection.problem_id,
         n=row.attempt,
         walk=_walk(listed, chosen, row, selection),

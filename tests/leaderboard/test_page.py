@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from evaluator.errors import OpenR1Error
 from evaluator.types import Progress
 from leaderboard.board import Board
 from leaderboard.contracts import LiveState
@@ -200,6 +201,15 @@ class TestInABrowser:
         assert submission.benchmarks == ("math_500",)
         assert (submission.attempts, submission.max_tokens, submission.tensor_parallel_size) == (2, None, None)
 
+    def test_what_cannot_be_shown_says_why_instead_of_staying_empty(self, site: Site) -> None:
+        def lost() -> list[JobRecord]:
+            raise OpenR1Error("the store is locked by <b>another</b> process; try again in a minute")
+
+        site.queue.jobs = lost  # type: ignore[method-assign]
+        for address in ("", "queue"):
+            site.page.goto(site.url + address)
+            expect(site.page.get_by_role("alert")).to_contain_text("the store is locked by <b>another</b> process")
+
 
 # What needs no browser
 
@@ -225,6 +235,8 @@ def test_every_colour_of_text_can_be_read_on_both_grounds(scheme: str) -> None:
     for name in ("ink", "quiet", "link", "good", "bad", "warn", "odd"):
         for ground in ("ground", "raised"):
             assert contrast(colours[name], colours[ground]) >= 4.5, f"--{name} on --{ground}"
+    for frame in ("field", "accent"):
+        assert contrast(colours[frame], colours["ground"]) >= 3, f"--{frame} on --ground"
 
 
 def test_the_stylesheet_has_no_selector_that_gradio_would_break() -> None:

@@ -85,20 +85,8 @@ async def _run(
     cancelled: threading.Event,
     expected_commit: str | None,
 ) -> tuple[Checkpoint, list[Measurement]]:
-    said, running = "reading the benchmarks", False
-
-    def say(message: str) -> None:
-        nonlocal said
-        said = message
-        if not running:
-            on_progress({name: Progress(phase="waiting", message=message) for name in ask.benchmarks})
-
-    def show_all(progress: Mapping[str, Progress]) -> None:
-        """Until the first answer, what is being prepared is the news."""
-        waiting = all(state.phase == "waiting" for state in progress.values())
-        on_progress({name: replace(s, message=said) for name, s in progress.items()} if waiting else progress)
-
-    prepared = await _prepare(ask, settings, say, cancelled)
+    news = _News(ask.benchmarks, on_progress)
+    prepared = await _prepare(ask, settings, news.say, cancelled)
     if expected_commit is not None and prepared.checkpoint.commit != expected_commit:
         raise CheckpointRejected(
             f"{ask.model} has changed since it was submitted ({expected_commit[:19]} then, "
@@ -108,16 +96,15 @@ async def _run(
     watcher = asyncio.create_task(_watch(cancelled, cancel))
     journal_path = ask.journal or default_journal(settings, prepared.checkpoint)
     journal_path.parent.mkdir(parents=True, exist_ok=True)
-    running = True
     try:
         with Journal(journal_path) as journal, GraderPool(workers=grading_workers()) as grader:
             measurements = await evaluate(
                 prepared.evaluations,
-                open_engine=lambda: _open_engine(prepared, settings, say, cancelled),
+                open_engine=lambda: _open_engine(prepared, settings, news.say, cancelled),
                 journal=journal,
                 grader=grader,
                 concurrency=ask.options.concurrency,
-                on_progress=show_all,
+                on_progress=news.show,
                 cancel=cancel,
             )
     finally:
@@ -238,3 +225,24 @@ async def _watch(cancelled: threading.Event, cancel: asyncio.Event) -> None:
     while not cancelled.is_set():
         await asyncio.sleep(CANCEL_POLL_S)
     cancel.set()
+
+
+class _News:
+    """What people see. Until the first answer, that is the last line of what is being prepared."""
+
+    def __init__(self, benchmarks: Sequence[str], on_progress: OnProgress) -> None:
+        self._on_progress = on_progress
+        self._progress: Mapping[str, Progress] = {name: Progress(phase="waiting") for name in benchmarks}
+        self._message = ""
+
+    def say(self, message: str) -> None:
+        """Something is being prepared. From any thread."""
+        self._message = message
+        self.show(self._progress)
+
+    def show(self, progress: Mapping[str, Progress]) -> None:
+        """The newest counts."""
+        self._progress = progress
+        if all(state.phase == "waiting" for state in progress.values()):
+            progress = {name: replace(state, message=self._message) for name, state in progress.items()}
+        self._on_progress(progress)

@@ -63,6 +63,7 @@ def parser(settings: Settings) -> argparse.ArgumentParser:
     _what_to_measure(evaluate, required=True)
     _how_to_measure(evaluate)
     evaluate.add_argument("--journal", type=Path, metavar="F", help="keep (and take) completions in this file")
+    evaluate.add_argument("--retry-refused", action="store_true", help="ask again for what an engine refused before")
     evaluate.add_argument("--store", metavar="S", help="publish the rows there; without it nothing is published")
     evaluate.add_argument("--json", action="store_true", help="make the last line one JSON object")
     evaluate.set_defaults(run=verbs.evaluate)

@@ -21,6 +21,7 @@ from evaluator.errors import Cancelled, CheckpointRejected
 from evaluator.evaluate import evaluate
 from evaluator.grading_pool import GraderPool
 from evaluator.journal import Journal
+from evaluator.plan import generation_key
 from evaluator.prepare import Evaluation, Options, PromptFacts, load_all, local_prompt_facts, make_plans
 from evaluator.types import Checkpoint, Measurement, Progress, Sample
 from leaderboard import hub
@@ -43,6 +44,8 @@ class Ask:
     options: Options = field(default_factory=Options)
     endpoint: str | None = None
     journal: Path | None = None
+    retry_refused: bool = False
+    """Ask once more for what an engine refused in an earlier run: a person says that the cause is gone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,6 +101,9 @@ async def _run(
     journal_path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with Journal(journal_path) as journal, GraderPool(workers=grading_workers()) as grader:
+            if ask.retry_refused:
+                for evaluation in prepared.evaluations:
+                    journal.forget_refusals(generation_key(evaluation.plan))
             measurements = await evaluate(
                 prepared.evaluations,
                 open_engine=lambda: _open_engine(prepared, settings, news.say, cancelled),

@@ -34,9 +34,11 @@ class JobRunner:
         """Carry out one job. Raises OpenR1Error where it fails; the message is what its submitter reads."""
         if record.submission.kind is JobKind.TRAIN:
             return self._train(record.submission, context)
-        return self._evaluate(record.submission, context)
+        return self._evaluate(record, context)
 
-    def _evaluate(self, submission: Submission, context: JobContext) -> Outcome:
+    def _evaluate(self, record: JobRecord, context: JobContext) -> Outcome:
+        submission = record.submission
+
         def show(progress: Mapping[str, Progress]) -> None:
             context.report(progress=dict(progress))
 
@@ -44,6 +46,7 @@ class JobRunner:
             model=submission.source,
             revision=submission.commit if submission.source == submission.model else None,
             benchmarks=submission.benchmarks,
+            retry_refused=record.retried > 0,
             options=Options(
                 attempts=submission.attempts,
                 max_tokens=submission.max_tokens,

@@ -110,7 +110,16 @@ class StoreQueue:
         def edit(job: JobRecord) -> JobRecord:
             if job.status is not Status.FAILED:
                 raise MoveRefused(f"job {job_id} is {job.status}, and only a FAILED job can be tried again")
-            waiting = _move(job, Status.PENDING, worker=None, lost=0, started_at=None, ended_at=None, failure=None)
+            waiting = _move(
+                job,
+                Status.PENDING,
+                worker=None,
+                lost=0,
+                retried=job.retried + 1,
+                started_at=None,
+                ended_at=None,
+                failure=None,
+            )
             _refuse_double(job.submission, self.jobs())
             return waiting
 

@@ -213,6 +213,7 @@ def _ask(options: argparse.Namespace) -> Ask:
         options=replace(chosen, concurrency=options.concurrency) if options.concurrency else chosen,
         endpoint=options.endpoint,
         journal=getattr(options, "journal", None),
+        retry_refused=getattr(options, "retry_refused", False),
     )
 
 

@@ -157,7 +157,8 @@ def _require_whole(
         f"{plan.benchmark}: {len(reasons)} of {len(keys)} attempts {noun} ungraded ({counted}): {plan.model} has no "
         f"score on it. The first is attempt {first[1]} of problem {first[0]}{_detail(first, refused, graded)}. The "
         "answers that arrived are in the journal: run it again to ask for what is not answered and to grade what is "
-        "not graded; attempts that were refused or timed out need their cause removed first"
+        "not graded; to ask once more for what was refused or timed out, remove the cause and add --retry-refused (on "
+        "the board: retry the job)"
     )
 
 

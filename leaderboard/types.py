@@ -66,7 +66,8 @@ class JobRecord:
     """A submission and its state: one JSON file of the store, `requests/<owner>/<model>/<id>.json`.
 
     `attempt` is k of the lease: it rises with every claim, and every write of a worker is checked against it. `beat`
-    rises while the worker lives. `lost` counts the leases that ended without a word.
+    rises while the worker lives. `lost` counts the leases that ended without a word, `retried` how often a maintainer
+    set a failed job back.
     """
 
     submission: Submission
@@ -75,6 +76,7 @@ class JobRecord:
     attempt: int = 0
     beat: int = 0
     lost: int = 0
+    retried: int = 0
     started_at: str | None = None
     ended_at: str | None = None
     failure: Failure | None = None

@@ -22,17 +22,9 @@ from leaderboard.references import published_scores
 from leaderboard.sqlite_store import SqliteStore
 from leaderboard.submissions import ResolvedModel, check_submission
 from leaderboard.types import Failure, JobRecord, Status
+from tests.browser import CHROMIUM, FLAGS
 from tests.leaderboard.page_content import COMMIT, HOSTILE, MemoryLive, MemoryQueue, job, measured, publish
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 browser_only = [
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no {CHROMIUM}: run scripts/install_browser.sh"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from dataclasses import replace
 
@@ -11,6 +10,7 @@ from backend_jobs.clock import Clock
 from backend_jobs.demo import queue_demo
 from backend_jobs.evaluate_job import resolve_model
 from backend_jobs.keeper import WorkerKeeper
+from backend_jobs.logs import log_to_stderr
 from backend_jobs.queue import StoreQueue
 from leaderboard.board import Board
 from leaderboard.live import FileLive
@@ -26,7 +26,7 @@ KEEP_ALIVE_EVERY_S = 5.0
 
 def main() -> None:
     """Serve the board until stopped."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    log_to_stderr()
     settings = _settings()
     store = open_store(settings.store)
     queue = StoreQueue(store)

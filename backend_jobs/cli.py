@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from backend_jobs import verbs
+from backend_jobs.logs import log_to_stderr
 from evaluator.benchmarks import BENCHMARKS
 from evaluator.errors import OpenR1Error
 from settings import Settings, read_settings
@@ -17,8 +17,7 @@ from settings import Settings, read_settings
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    log_to_stderr()
     options = parser(read_settings()).parse_args(arguments)
     try:
         result = options.run(options, read_settings())

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from backend_jobs.queue import new_job_id
 from backend_jobs.recipes import load_recipe
 from leaderboard.contracts import JobQueue
+from leaderboard.submissions import new_job_id
 from leaderboard.types import JobKind, JobRecord, Submission
 
 DEMO_RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "sft" / "arithmetic.yaml"

@@ -16,13 +16,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from backend_jobs.leases import LEASE_S, LeaseWatch
-from backend_jobs.records import REQUESTS, new_job_id, read_record, record_bytes, record_name
+from backend_jobs.records import REQUESTS, read_record, record_bytes, record_name
 from backend_jobs.types import JobCancelled, JobNotFound, LeaseLost, MoveRefused, RecordUnreadable
 from leaderboard.store import Changes, InvalidName, Snapshot, Store, update
 from leaderboard.submissions import SubmissionRejected
 from leaderboard.types import Failure, JobKind, JobRecord, Status, Submission
-
-__all__ = ["MOST_LOST", "MOVES", "StoreQueue", "new_job_id"]
 
 LOG = logging.getLogger(__name__)
 MOST_LOST = 2

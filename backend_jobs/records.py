@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
-from datetime import UTC, datetime
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -18,12 +16,6 @@ REQUESTS = "requests/"
 JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 _RECORD = TypeAdapter(JobRecord)
-
-
-def new_job_id(now: datetime | None = None) -> str:
-    """An id that sorts by time: `20260131-120501-042-9f3a0c1d`, in UTC, with milliseconds and 32 random bits."""
-    now = now or datetime.now(UTC)
-    return f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03d}-{secrets.token_hex(4)}"
 
 
 def record_name(submission: Submission) -> str:

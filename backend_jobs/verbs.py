@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from queue import SimpleQueue
 from typing import Any
 
 from backend_jobs.clock import Clock
@@ -59,11 +60,12 @@ def worker(options: argparse.Namespace, settings: Settings) -> Result:
     runner = JobRunner(settings, store, queue)
     name = f"{socket.gethostname()}-{os.getpid()}"
     taking = Worker(queue, FileLive(settings.data_dir / "live"), runner.run, name=name)
-    stopped = threading.Event()
+    told: SimpleQueue[int] = SimpleQueue()
 
-    def stop(*_: object) -> None:
-        stopped.set()
+    def stop(number: int, _: object) -> None:
+        # A signal handler may take no lock: a SimpleQueue needs none, an Event would.
         taking.stop()
+        told.put(number)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
@@ -73,7 +75,7 @@ def worker(options: argparse.Namespace, settings: Settings) -> Result:
     clock = Clock()
     clock.every(POLL_S, taking.run_once, name="take a job")
     clock.start()
-    stopped.wait()
+    told.get()
     clock.stop()
     return None
 

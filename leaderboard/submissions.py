@@ -115,7 +115,7 @@ def check_submission(
         raise SubmissionRejected(str(error)) from error
     moment = now()
     return Submission(
-        id=f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}",
+        id=new_job_id(moment),
         kind=JobKind.EVALUATE,
         model=resolved.model,
         source=resolved.source,
@@ -129,6 +129,12 @@ def check_submission(
         submitted_at=moment.isoformat(timespec="seconds"),
         submitted_by=submitted_by,
     )
+
+
+def new_job_id(now: datetime | None = None) -> str:
+    """An id that sorts by time: `20260131-120501-042-9f3a0c1d`, in UTC, with milliseconds and 32 random bits."""
+    now = now or datetime.now(UTC)
+    return f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03d}-{secrets.token_hex(4)}"
 
 
 def local_folder(model: str) -> Path | None:

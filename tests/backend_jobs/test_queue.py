@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from backend_jobs import queue as queue_module
-from backend_jobs.queue import MOST_LOST, MOVES, StoreQueue, new_job_id
+from backend_jobs.queue import MOST_LOST, MOVES, StoreQueue
 from backend_jobs.records import read_record, record_bytes, record_name
 from backend_jobs.types import JobCancelled, JobNotFound, LeaseLost, MoveRefused, RecordUnreadable
 from evaluator.errors import Cancelled
 from leaderboard.contracts import JobQueue
 from leaderboard.sqlite_store import SqliteStore
 from leaderboard.store import InvalidName, Store, update
-from leaderboard.submissions import SubmissionRejected
+from leaderboard.submissions import SubmissionRejected, new_job_id
 from leaderboard.types import Failure, JobKind, JobRecord, Status, Submission
 
 LEASE_S = 30.0

@@ -12,18 +12,19 @@ from enum import StrEnum
 THOUGHT_OPENS = re.compile(r"<think>|<\|begin_of_thought\|>")
 THOUGHT_CLOSES = re.compile(r"<\\?/think>|<\|end_of_thought\|>")
 # A backslash pair is consumed whole, so that \{ and \\ never count as braces.
-BOX_TOKENS = re.compile(r"\\{1,2}(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
+BOX_TOKENS = re.compile(r"(?P<box>\\{1,2}(?:boxed|fbox)\s*\{)|\\.|[{}]", re.DOTALL)
 BARE_BOX = re.compile(r"\\boxed\s*(-?[0-9][0-9.,]*(?<![.,])|[A-Za-z](?![A-Za-z]))")
-# At least one box must contain more than an attempt to quote the instructions.
+EMPTY_BOX = re.compile(r"\\boxed\s*\{\s*\}")
+# What a model boxes when it quotes the instructions.
 PLACEHOLDERS = frozenset({"", "ANSWER", "...", "\\ldots", "\\dots", "answer", "\\text{ANSWER}"})
-TAG_BOX = re.compile(r"<boxed>([^<]{1,2000})</boxed>")
+TAG_BOX = re.compile(r"<boxed>((?:(?!\\boxed)[^<]){1,2000})</boxed>")
 BOX_JOINT = re.compile(
     r"(?:[\s$,;]|\\[()\[\], ;!]|\\quad|\\text\s*\{\s*(?:and|or)\s*\}|\band\b|\bor\b|\b[A-Za-z](?:_\{?[0-9]\}?)?\s*=)*"
 )
 JOINS = re.compile(r",|;|\band\b|\bor\b")
 LONGEST_JOINT = 40
 FINAL_LINE = re.compile(r"final\s+answer\s+is\s*:?\s*", re.IGNORECASE)
-HOPE = re.compile(r"\s*\.?\s*I hope (?:it|this) is correct.*", re.IGNORECASE | re.DOTALL)
+HOPE = re.compile(r"\s{0,4}\.?\s{0,4}I hope (?:it|this) is correct.*", re.IGNORECASE | re.DOTALL)
 SPECIAL_TOKENS = re.compile(r"<[|｜][^|｜<>\n]{1,40}[|｜]>|</s>|<eos>")
 # Whole-string delimiters of one formula; `\$` (a currency) never counts as one.
 FORMULA = re.compile(r"(?:\$\$|\$|\\\(|\\\[)(?P<inner>(?:[^$\\]|\\[^()\[\]])+)(?:\$\$|\$|\\\)|\\\])", re.DOTALL)
@@ -31,35 +32,38 @@ TEXT_GROUP = re.compile(r"\\(?:text|textbf|mathrm|mbox|begin|end|operatorname)\s
 WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 LONGEST_LINE = 2_000
 
-LETTER = r"(?:\\(?:text|textbf|mathrm|mathbf|boxed)\s*\{\s*)*[\s*_`\"'(\[{$]*(?P<letter>[A-D])"
-LETTER_ENDS = r"(?![A-Za-z0-9_'’]|\s*(?:or|and|/)\s*[A-D]\b)"
-# What makes the letter after it the answer. Weak words come with a linking verb.
+OPENINGS = r"(?:[\s*_`\"'(\[{$]|\\\(|\\\[|\\(?:text|textbf|mathrm|mathbf|boxed) ?\{){0,12}"
+LETTER = OPENINGS + r"(?P<letter>[A-D])(?![A-Za-z0-9_'’]|\s*(?:or|and|/)\s*[A-D]\b)"
+LONE_ENDING = r"[ \t*_)\]}$.]{0,12}$"
 STATED = (
-    r"(?:\banswer|\bchoice|\boption|\bselection)\b[^.\n]{0,60}?(?:\bis\b|\bwould be\b|\bmust be\b|\bshould be\b|:|=)"
-    r"[\s*_]*(?:for sure |clearly |definitely |therefore |thus |most likely |probably )?"
-    r"(?:(?:the )?(?:option|choice|answer|letter) )?"
+    r"\b(?:answer|choice|option|selection)\b[^.\n]{0,60}?"
+    r"(?:\bis\b|\bwould be\b|\bmust be\b|\bshould be\b|:|=)[\s*_]{0,6}"
+    r"(?:for sure |clearly |definitely |therefore |thus |most likely |probably )?"
+    r"(?:(?:the )?(?:option|choice|answer|letter) )?[\s*:]{0,6}"
 )
 STATEMENTS = (
-    re.compile(r"\\boxed\s*\{\s*" + LETTER + LETTER_ENDS),
-    re.compile(r"(?i:" + STATED + r")[\s*:]*" + LETTER + LETTER_ENDS),
-    re.compile(r"(?i:\b(?:answer)\s*[:：]?)[\s*]*" + LETTER + LETTER_ENDS),
+    re.compile(r"\\boxed\s*\{" + LETTER),
+    re.compile(rf"(?i:{STATED})" + LETTER),
+    re.compile(r"(?i:\banswer ?[:：]?)" + LETTER),
+    re.compile(r"(?i:\banswer ?:)" + OPENINGS + "(?P<letter>[a-d])" + LONE_ENDING, re.MULTILINE),
+    re.compile(r"(?i:\bi(?:'ll| will| would)? (?:choose|pick|select|go with) (?:option |choice |answer )?)" + LETTER),
+    re.compile(r"(?i:\b(?:it(?:'s| is| must be)|therefore|so|thus|hence),? (?:option |choice )?)" + LETTER),
     re.compile(
-        r"(?i:\b(?:i (?:choose|pick|select|would choose|will choose|go with)|i(?:'ll| will) go with)"
-        r"\s+(?:option |choice |answer )?)" + LETTER + LETTER_ENDS
+        r"(?i:\b(?:option|choice|answer)) " + LETTER + r"[*)\].]{0,6} (?i:is (?:the )?(?:correct|right|best)\b)"
     ),
     re.compile(
-        r"(?i:\b(?:option|choice|answer)\s+)?[*(\[]*\b(?P<letter>[A-D])\b[*)\].]*\s+(?i:is\s+(?:the\s+)?(?:correct|right|best)\b)"
-    ),
-    re.compile(
-        r"(?i:\b(?:it(?:'s| is| must be)|therefore|so|thus|hence),?\s+(?:option |choice )?)" + LETTER + LETTER_ENDS
+        r"(?i:^|[.,;:]\s|\b(?:so|thus|hence|therefore|that)\s)"
+        + LETTER
+        + r"[*)\]]{0,6} (?i:is (?:the )?(?:correct|right)\b)",
+        re.MULTILINE,
     ),
 )
 """Explicit statements of a letter; the one that ends last wins."""
-LONE_LETTER = (
-    re.compile(r"^[\s*_(\[$]*(?P<letter>[A-Da-d])[\s*_)\]$.:]*$", re.MULTILINE),
-    re.compile(r"^[\s*_(\[]*(?P<letter>[A-D])[*_)\]]*(?:[.:,)]|\s|$)", re.MULTILINE),
+LONE_LETTER = re.compile(r"^[ \t*_(\[$]{0,12}(?P<letter>[A-Da-d])" + LONE_ENDING, re.MULTILINE)
+LEADING_LETTER = re.compile(
+    r"^[ \t*_(\[]{0,12}(?P<letter>[A-D])(?:[*_)\]]{0,6}[.:,)](?!\w)|[*_)\]]{0,6} (?=[A-Z0-9(])|\)|$)", re.MULTILINE
 )
-"""Without any statement: a line that is only a letter, then a line that begins with one."""
+"""Without any statement: a line that is only a letter, then the one letter that lines begin with (`C Cecile`)."""
 
 
 class Place(StrEnum):
@@ -129,10 +133,11 @@ def math_answer(region: Region) -> Answer | None:
         return line
     if (boxed := last_box(region.thought)) is not None:
         return Answer(text=boxed, place=Place.THOUGHT_BOX)
-    if (bare := clean(region.text)) and _is_expression(bare):
+    passage = EMPTY_BOX.sub("", region.text)
+    if (bare := clean(passage)) and _is_expression(bare):
         return Answer(text=bare, place=Place.REGION)
-    if region.text.strip():
-        return Answer(text=region.text, place=Place.REGION, exact=False)
+    if bare:
+        return Answer(text=passage, place=Place.REGION, exact=False)
     return None
 
 
@@ -152,54 +157,66 @@ def last_box(text: str) -> str | None:
 
     Boxes joined only by "and", "or" or a comma are one answer, given as a comma-separated list.
     """
-    boxes = [(start, end, content) for start, end, content in _boxes(text) if content not in PLACEHOLDERS]
-    if not boxes:
-        return None
-    start, _, content = boxes[-1]
-    contents = [content]
-    for earlier_start, earlier_end, earlier in reversed(boxes[:-1]):
-        joint = text[earlier_end:start]
-        if len(joint) > LONGEST_JOINT or not BOX_JOINT.fullmatch(joint) or (joint and not JOINS.search(joint)):
+    found: list[str] = []
+    start = None
+    for box in reversed(_boxes(text)):
+        joint = "" if start is None else text[box.end : start]
+        joined = len(joint) <= LONGEST_JOINT and BOX_JOINT.fullmatch(joint) and (not joint or JOINS.search(joint))
+        if start is not None and not joined:
             break
-        if earlier not in contents:
-            contents.insert(0, earlier)
-        start = earlier_start
-    return ", ".join(contents)
+        content = clean(text[box.inner_start : box.inner_end])
+        if content not in PLACEHOLDERS:
+            start = box.start
+            if content not in found:
+                found.insert(0, content)
+    return ", ".join(found) or None
 
 
-def _boxes(text: str) -> list[tuple[int, int, str]]:
-    """Every closed box as (start, end, cleaned content), in the order in which they start. Inner boxes come alone."""
-    found: list[tuple[int, int, str]] = []
-    if "boxed" not in text and "\\fbox" not in text:
-        return found
-    open_braces: list[tuple[int, int] | None] = []
+@dataclass(slots=True)
+class _Box:
+    start: int
+    inner_start: int
+    inner_end: int = -1
+    end: int = -1
+    holds_another: bool = False
+
+
+def _boxes(text: str) -> list[_Box]:
+    """Every closed box that holds no other, in the order in which they start."""
+    found = [_Box(box.start(), box.start(1), box.end(1), box.end()) for box in BARE_BOX.finditer(text)]
+    found += [_Box(box.start(), box.start(1), box.end(1), box.end()) for box in TAG_BOX.finditer(text)]
+    braces: list[_Box | None] = []
+    open_boxes: list[_Box] = []
     for token in BOX_TOKENS.finditer(text):
-        first = token[0]
-        if first == "{":
-            open_braces.append(None)
-        elif first == "}":
-            box = open_braces.pop() if open_braces else None
-            if box is not None:
-                found.append((box[0], token.end(), clean(text[box[1] : token.start()])))
-        elif first.endswith("{") and len(first) > 2:
-            open_braces.append((token.start(), token.end()))
-    found += [(box.start(), box.end(), clean(box[1])) for box in TAG_BOX.finditer(text)]
-    found += [(box.start(), box.end(), box[1]) for box in BARE_BOX.finditer(text)]
-    return sorted((box for box in found if "boxed" not in box[2]), key=lambda box: box[0])
+        if token[0] == "{":
+            braces.append(None)
+        elif token[0] == "}":
+            if braces and (box := braces.pop()) is not None:
+                open_boxes.pop()
+                box.inner_end, box.end = token.span()
+                if open_boxes:
+                    open_boxes[-1].holds_another = True
+                if not box.holds_another:
+                    found.append(box)
+        elif token.lastgroup == "box":
+            braces.append(box := _Box(*token.span()))
+            open_boxes.append(box)
+    return sorted(found, key=lambda box: box.start)
 
 
 def clean(text: str) -> str:
     """An answer without what typesets it as a whole: formula delimiters, bold, a final full stop, special tokens."""
     text = SPECIAL_TOKENS.sub("", text).strip()
-    while True:
-        shorter = text.removeprefix("**").removesuffix("**").strip()
+    while len(text) <= LONGEST_LINE:
+        shorter = text[2:-2].strip() if text.startswith("**") and text.endswith("**") and len(text) > 4 else text
         if shorter.endswith(".") and not shorter.endswith(("..", "\\.")):
             shorter = shorter[:-1].rstrip()
         if formula := FORMULA.fullmatch(shorter):
             shorter = formula["inner"].strip()
         if shorter == text:
-            return text
+            break
         text = shorter
+    return text
 
 
 def unwrap(target: str) -> str:
@@ -234,11 +251,11 @@ def _final_line(region: str) -> Answer | None:
 
 def _stated_letter(text: str) -> str | None:
     ends = [(match.end(), match["letter"]) for pattern in STATEMENTS for match in pattern.finditer(text)]
-    return max(ends)[1] if ends else None
+    return str(max(ends)[1]).upper() if ends else None
 
 
 def _lone_letter(text: str) -> str | None:
-    for pattern in LONE_LETTER:
-        if letters := [match["letter"] for match in pattern.finditer(text)]:
-            return str(letters[-1]).upper()
-    return None
+    if alone := [match["letter"] for match in LONE_LETTER.finditer(text)]:
+        return str(alone[-1]).upper()
+    leading = {match["letter"] for match in LEADING_LETTER.finditer(text)}
+    return leading.pop() if len(leading) == 1 else None

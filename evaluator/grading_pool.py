@@ -14,8 +14,9 @@ import signal
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -176,19 +177,19 @@ class GraderPool:
 
 def _reply(asked: Future[Judgement], limit_s: float) -> Judgement | _Stopped:
     """The judgement, or why there is none, whatever happened to the worker."""
-    try:
-        return asked.result()
-    except ProcessExpired as expired:
-        if expired.exitcode == -signal.SIGPROF:
-            return _Stopped(reason=UngradedReason.TIMED_OUT, note=f"not graded within {limit_s:g} s of CPU time")
-        note = "out of memory" if expired.exitcode == OUT_OF_MEMORY else f"exit status {expired.exitcode}"
-        return _Stopped(reason=UngradedReason.GRADER_STOPPED, note=f"the grading process ended: {note}")
-    except TimeoutError:
-        return _Stopped(reason=UngradedReason.TIMED_OUT, note="not graded before the wall-clock backstop")
-    except CancelledError:
+    if asked.cancelled():
         return _Stopped(reason=UngradedReason.GRADER_STOPPED, note="the grading pool was stopped")
-    except Exception as error:  # noqa: BLE001  whatever sympy raises on model output is a failure of ours, not a score
-        return _Stopped(reason=UngradedReason.GRADER_STOPPED, note=f"the grader failed: {error!r}")
+    error = asked.exception()
+    if error is None:
+        return asked.result()
+    if isinstance(error, ProcessExpired) and error.exitcode == -signal.SIGPROF:
+        return _Stopped(reason=UngradedReason.TIMED_OUT, note=f"not graded within {limit_s:g} s of CPU time")
+    if isinstance(error, ProcessExpired):
+        cause = "out of memory" if error.exitcode == OUT_OF_MEMORY else f"exit status {error.exitcode}"
+        return _Stopped(reason=UngradedReason.GRADER_STOPPED, note=f"the grading process ended: {cause}")
+    if isinstance(error, TimeoutError):
+        return _Stopped(reason=UngradedReason.TIMED_OUT, note="not graded before the wall-clock backstop")
+    return _Stopped(reason=UngradedReason.GRADER_STOPPED, note=f"the grader failed: {error!r}")
 
 
 def _start_worker(memory_limit_bytes: int) -> None:
@@ -201,11 +202,12 @@ def _start_worker(memory_limit_bytes: int) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     wanted = in_use + memory_limit_bytes
     resource.setrlimit(resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
-    global _doubtful_kb
-    _doubtful_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + memory_limit_bytes // DOUBTFUL_SHARE // 1024
+    global _doubtful_bytes
+    _doubtful_bytes = _peak_bytes() + memory_limit_bytes // DOUBTFUL_SHARE
 
 
-_doubtful_kb: float = math.inf
+_doubtful_bytes: float = math.inf
+"""Set once per worker: the peak of memory in use above which only "equal" is believed."""
 
 
 def _judge_within(question: Question, cpu_limit_s: float) -> Judgement:
@@ -215,11 +217,16 @@ def _judge_within(question: Question, cpu_limit_s: float) -> Judgement:
         judgement = grading.judge(question)
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-    if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > _doubtful_kb and not judgement.correct:
+    if not judgement.correct and _peak_bytes() > _doubtful_bytes:
         os._exit(OUT_OF_MEMORY)
     return judgement
 
 
 def _address_space_bytes() -> int:
-    with open("/proc/self/statm", encoding="ascii") as stream:  # noqa: PTH123  one read, no path arithmetic
-        return int(stream.read().split()[0]) * resource.getpagesize()
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+
+
+def _peak_bytes() -> int:
+    """The most memory this process has had in use. getrusage would count what its parent had before the exec."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024

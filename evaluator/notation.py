@@ -19,7 +19,7 @@ UPRIGHT_LETTER = re.compile(r"\\(?:mathrm|rm|text|operatorname)\s*\{\s*([A-Za-z]
 ORDINAL = re.compile(r"(?<=[0-9])\s*\^?\s*\{?\s*(?:\\(?:text|mathrm)\s*\{)?\s*(?:st|nd|rd|th)\b\s*\}{0,2}")
 PERCENT_WORD = re.compile(r"\s*(?:\\text\s*\{\s*(?:per\s?cent|percentage|pct)\s*\}|\b(?:per\s?cent|percentage|pct)\b)")
 LIST_WORD = re.compile(
-    r"\s*,?\s*(?:\\text\s*\{[\s,]*(?:and|or)\s*\}|\\(?:quad|qquad)|(?<![A-Za-z\\])(?:and|or)(?![a-z]))"
+    r"\s{0,9},?\s{0,9}(?:\\text\s*\{[\s,]*(?:and|or)\s*\}|\\(?:quad|qquad)|(?<![A-Za-z\\])(?:and|or)(?![a-z]))"
     r"(?:\s|\\quad|\\qquad|\\ |\\text\s*\{[\s,]*(?:and|or)\s*\})*"
 )
 PLUS_MINUS = re.compile(r"\\pm\s*([^,;=]+)")

@@ -1,0 +1,157 @@
+"""Grading processes under hostile answers. Deadlines here are CPU time, so a busy machine changes nothing."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from evaluator.grading_pool import GraderPool
+from evaluator.types import Extraction, GradeInput, Score, UngradedReason, Verdict
+
+# Sums of a billion terms: sympy adds them one by one.
+HANGS = "\\sum_{k=1}^{10^9} k^k"
+MEMORY_BOMB = "\\sum_{k=1}^{10^8} 2^{2^{k}}"
+
+
+def item(answer: str, target: str = "42", problem_id: str = "p") -> GradeInput:
+    return GradeInput(
+        problem_id=problem_id,
+        attempt=0,
+        text=f"So \\boxed{{{answer}}}.",
+        target=target,
+        extraction=Extraction.MATH,
+        finish_reason="stop",
+    )
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[GraderPool]:
+    with GraderPool(workers=1, cpu_limit_s=2.0) as started:
+        yield started
+
+
+def test_the_pool_says_what_the_grader_says(pool: GraderPool) -> None:
+    answers = ["42", "41", "\\frac{84}{2}", "\\frac{83}{2}", "42.0"]
+    verdicts = [pool.submit(item(answer)).result().verdict for answer in answers]
+    assert verdicts == [Verdict.CORRECT, Verdict.INCORRECT, Verdict.CORRECT, Verdict.INCORRECT, Verdict.CORRECT]
+
+
+def test_what_text_settles_is_settled_at_once_and_without_a_worker() -> None:
+    before = set(multiprocessing.active_children())
+    with GraderPool(workers=1) as idle:
+        assert idle.submit(item("42")).done()
+        assert idle.submit_equal("042", "42").result() is True
+        assert set(multiprocessing.active_children()) == before
+
+
+def test_votes_are_compared_in_the_workers_too(pool: GraderPool) -> None:
+    assert pool.submit_equal("\\frac{1}{2}", "0.5").result() is True
+    assert pool.submit_equal("\\frac{1}{2}", "0.6").result() is False
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "((9!)!)!",
+        "99999999!",
+        "9**9**9",
+        "{" * 300 + "5" + "}" * 300,
+        "{" * 20_000 + "5" + "}" * 20_000,
+        "1+" * 20_000 + "1",
+        " ".join(str(number) for number in range(20_000)),
+    ],
+    ids=["factorial tower", "factorial", "power tower", "braces", "many braces", "long sum", "many numbers"],
+)
+def test_hostile_answers_are_wrong_answers(pool: GraderPool, answer: str) -> None:
+    assert pool.submit(item(answer)).result(timeout=60).verdict is Verdict.INCORRECT
+
+
+def test_an_answer_that_hangs_is_ungraded_after_a_second_try_and_the_pool_goes_on() -> None:
+    with GraderPool(workers=1, cpu_limit_s=0.2) as small:
+        hanging, after = small.submit(item(HANGS)), small.submit(item("\\frac{84}{2}"))
+        score = hanging.result(timeout=60)
+        assert (score.verdict, score.reason) == (Verdict.UNGRADED, UngradedReason.TIMED_OUT)
+        assert "1.2 s" in score.note
+        assert after.result(timeout=60).verdict is Verdict.CORRECT
+        assert small.submit_equal("42", HANGS).result(timeout=60) is False
+
+
+def test_an_answer_that_eats_memory_is_ungraded_and_never_wrong() -> None:
+    with GraderPool(workers=1, cpu_limit_s=20, memory_limit_bytes=64 << 20) as small:
+        score = small.submit(item(MEMORY_BOMB)).result(timeout=120)
+        assert (score.verdict, score.reason) == (Verdict.UNGRADED, UngradedReason.GRADER_STOPPED)
+        assert small.submit(item("\\frac{84}{2}")).result(timeout=60).verdict is Verdict.CORRECT
+
+
+def worker_pids() -> set[int]:
+    return {child.pid for child in multiprocessing.active_children() if child.pid is not None}
+
+
+def busy_worker(before: set[int], *, other_than: int | None = None) -> int:
+    """The pid of a worker that appeared after `before` and has used CPU time for a while."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for pid in worker_pids() - before - {other_than}:
+            if _cpu_ticks(pid) > 100:
+                return pid
+        time.sleep(0.05)
+    raise AssertionError("no grading process got busy within 60 s")
+
+
+def _cpu_ticks(pid: int) -> int:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(fields[11]) + int(fields[12])
+
+
+def test_a_worker_killed_in_mid_row_is_replaced_and_its_row_is_asked_again() -> None:
+    before = worker_pids()
+    with GraderPool(workers=1, cpu_limit_s=1_000) as small:
+        hanging = small.submit(item(HANGS))
+        first = busy_worker(before)
+        os.kill(first, signal.SIGKILL)
+        second = busy_worker(before, other_than=first)
+        assert not hanging.done()
+        os.kill(second, signal.SIGKILL)
+        score = hanging.result(timeout=60)
+        assert (score.verdict, score.reason) == (Verdict.UNGRADED, UngradedReason.GRADER_STOPPED)
+        assert small.submit(item("\\frac{84}{2}")).result(timeout=60).verdict is Verdict.CORRECT
+
+
+def test_leaving_the_pool_with_an_error_does_not_wait_for_hanging_rows() -> None:
+    small = GraderPool(workers=1, cpu_limit_s=1_000)
+    hanging = small.submit(item(HANGS))
+    small.__exit__(KeyError, KeyError("stop"), None)
+    assert hanging.result(timeout=60).reason is UngradedReason.GRADER_STOPPED
+
+
+def test_a_question_after_the_pool_was_closed_is_ungraded() -> None:
+    with GraderPool(workers=1) as closed:
+        pass
+    score = closed.submit(item("\\frac{84}{2}")).result(timeout=60)
+    assert score.reason is UngradedReason.GRADER_STOPPED
+    assert "closed" in score.note
+
+
+def test_many_threads_may_submit_at_once(pool: GraderPool) -> None:
+    scores: list[Score] = []
+
+    def submit(number: int) -> None:
+        scores.append(pool.submit(item(f"\\frac{{{number}}}{{1}}", problem_id=str(number))).result(timeout=120))
+
+    threads = [threading.Thread(target=submit, args=(number,)) for number in range(38, 46)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {score.problem_id for score in scores if score.verdict is Verdict.CORRECT} == {"42"}
+    assert len(scores) == 8

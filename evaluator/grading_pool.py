@@ -18,7 +18,7 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -45,6 +45,9 @@ REMEMBERED = 20_000
 """Judged (gold, answer) pairs kept: the attempts at a problem repeat one another."""
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Stopped:
     """Why a question got no judgement."""
@@ -64,15 +67,13 @@ class GraderPool:
         self, *, workers: int, cpu_limit_s: float = CPU_LIMIT_S, memory_limit_bytes: int = MEMORY_LIMIT_BYTES
     ) -> None:
         self._limits_s = (cpu_limit_s, cpu_limit_s * RETRY_FACTOR)
-        self._pool = ProcessPool(
-            max_workers=workers,
-            initializer=_start_worker,
-            initargs=(memory_limit_bytes,),
-            context=multiprocessing.get_context("spawn"),
-        )
-        self._open: set[Future[Any]] = set()
+        self._workers = workers
+        self._memory_limit_bytes = memory_limit_bytes
+        self._pools = [self._new_pool()]
+        self._closed = False
+        self._open: dict[Future[Any], Callable[[Judgement | _Stopped], object]] = {}
         self._judged: OrderedDict[tuple[str, str], Judgement] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
         return self
@@ -80,57 +81,57 @@ class GraderPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Wait for what was submitted; after an error, end at once and leave the rest UNGRADED."""
         if kind is None:
             with self._lock:
                 unfinished = set(self._open)
             wait(unfinished)
-        self._pool.stop()
-        self._pool.join()
+        with self._lock:
+            self._closed = True
+        for pool in self._pools:
+            pool.stop()
+            pool.join()
+        with self._lock:
+            abandoned = list(self._open)
+        for future in abandoned:
+            self._settle(future, _Stopped(reason=UngradedReason.GRADER_STOPPED, note="the grading pool was stopped"))
 
     def submit(self, item: GradeInput) -> Future[Score]:
         """Grade one completion. The future never raises: what could not be graded is UNGRADED, with a reason."""
-        future: Future[Score] = self._new_future()
         decided = grading.decide(item)
         if isinstance(decided, Score):
-            self._settle(future, decided)
-            return future
-        question = decided
+            return _done(decided)
 
-        def settle(reply: Judgement | _Stopped) -> None:
+        def as_score(reply: Judgement | _Stopped) -> Score:
             if isinstance(reply, Judgement):
-                self._settle(future, grading.score(item, question, reply))
-            else:
-                self._settle(future, grading.ungraded(item, reply.reason, reply.note))
+                return grading.score(item, decided, reply)
+            return grading.ungraded(item, reply.reason, reply.note)
 
-        self._ask(question, settle)
-        return future
+        return self._answer(decided, as_score)
 
     def submit_equal(self, a: str, b: str) -> Future[bool]:
         """Whether two answers are equal. The future never raises: what cannot be shown equal in time is not equal."""
-        future: Future[bool] = self._new_future()
         decided = math_equality.decide_exactly(a, b)
         if decided is not None:
-            self._settle(future, decided)
-            return future
+            return _done(decided)
+        question = Question(gold=a, answer=Answer(text=b, place=Place.BOX))
+        return self._answer(question, lambda reply: isinstance(reply, Judgement) and reply.correct)
 
-        def settle(reply: Judgement | _Stopped) -> None:
-            self._settle(future, isinstance(reply, Judgement) and reply.correct)
-
-        self._ask(Question(gold=a, answer=Answer(text=b, place=Place.BOX)), settle)
-        return future
-
-    def _new_future(self) -> Future[Any]:
-        future: Future[Any] = Future()
+    def _answer(self, question: Question, result: Callable[[Judgement | _Stopped], T]) -> Future[T]:
+        """A future of what `result` makes of the reply to a question."""
+        future: Future[T] = Future()
         # Marked as running: a caller that loses interest cannot cancel what others may count on.
         future.set_running_or_notify_cancel()
         with self._lock:
-            self._open.add(future)
+            self._open[future] = result
+        self._ask(question, lambda reply: self._settle(future, reply))
         return future
 
-    def _settle(self, future: Future[Any], result: object) -> None:
-        future.set_result(result)
+    def _settle(self, future: Future[Any], reply: Judgement | _Stopped) -> None:
         with self._lock:
-            self._open.discard(future)
+            result = self._open.pop(future, None)
+        if result is not None:
+            future.set_result(result(reply))
 
     def _ask(
         self, question: Question, settle: Callable[[Judgement | _Stopped], None], *, timeouts: int = 0, stops: int = 0
@@ -153,14 +154,38 @@ class GraderPool:
             else:
                 settle(reply)
 
-        try:
-            asked = self._pool.schedule(
-                _judge_within, args=(question, limit_s), timeout=BACKSTOP_S + BACKSTOP_FACTOR * limit_s
-            )
-        except RuntimeError as error:
-            settle(_Stopped(reason=UngradedReason.GRADER_STOPPED, note=f"the grading pool is closed: {error}"))
-            return
-        asked.add_done_callback(receive)
+        asked = self._schedule(question, limit_s)
+        if asked is None:
+            settle(_Stopped(reason=UngradedReason.GRADER_STOPPED, note="the grading pool is closed"))
+        else:
+            asked.add_done_callback(receive)
+
+    def _schedule(self, question: Question, limit_s: float) -> Future[Judgement] | None:
+        """Hand a question to the workers; None once the pool is closed.
+
+        pebble gives a whole pool up when a worker dies idle (the kernel's out-of-memory killer does that): a new one
+        takes its place.
+        """
+        timeout_s = BACKSTOP_S + BACKSTOP_FACTOR * limit_s
+        with self._lock:
+            if self._closed:
+                return None
+            try:
+                asked: Future[Judgement] = self._pools[-1].schedule(
+                    _judge_within, args=(question, limit_s), timeout=timeout_s
+                )
+            except RuntimeError:
+                self._pools.append(self._new_pool())
+                asked = self._pools[-1].schedule(_judge_within, args=(question, limit_s), timeout=timeout_s)
+        return asked
+
+    def _new_pool(self) -> ProcessPool:
+        return ProcessPool(
+            max_workers=self._workers,
+            initializer=_start_worker,
+            initargs=(self._memory_limit_bytes,),
+            context=multiprocessing.get_context("spawn"),
+        )
 
     def _recall(self, question: Question) -> Judgement | None:
         with self._lock:
@@ -173,6 +198,12 @@ class GraderPool:
             self._judged[question.gold, question.answer.text] = judgement
             if len(self._judged) > REMEMBERED:
                 self._judged.popitem(last=False)
+
+
+def _done(result: T) -> Future[T]:
+    future: Future[T] = Future()
+    future.set_result(result)
+    return future
 
 
 def _reply(asked: Future[Judgement], limit_s: float) -> Judgement | _Stopped:

@@ -73,7 +73,7 @@ def grade_file(
             progress(graded, graded + len(waiting))
 
     with _whole_file(scores_out) if scores_out else nullcontext() as out:
-        for line, row in _rows(completions):
+        for line, row in completion_rows(completions):
             waiting.append(
                 (row.get("sample"), pool.submit(_grade_input(row, completions, line, extraction, known_targets)))
             )
@@ -97,7 +97,7 @@ def _score_row(score: Score, sample: Any) -> dict[str, Any]:
     return row
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def completion_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Each row with its line number, from 1. Empty lines are no rows."""
     line = 0
     try:
@@ -125,34 +125,34 @@ def _grade_input(
     row: dict[str, Any], path: Path, line: int, extraction: Extraction, targets: Callable[[], Mapping[str, str]]
 ) -> GradeInput:
     where = f"{path} line {line}"
-    problem_id = _field(row, "problem_id", (str, int), where)
+    problem_id = row_field(row, "problem_id", (str, int), where)
     if problem_id is None:
         raise CompletionsRejected(f"{where} has no problem_id; every row needs problem_id and completion")
-    completion = _field(row, "completion", (str,), where)
+    completion = row_field(row, "completion", (str,), where)
     if completion is None:
         raise CompletionsRejected(
             f"{where} (problem {problem_id}) has no completion; every row needs one, empty or not"
         )
-    gold = _field(row, "gold", (str, int, float), where)
+    gold = row_field(row, "gold", (str, int, float), where)
     target = gold if gold is not None else targets().get(str(problem_id))
     if target is None:
         raise CompletionsRejected(
             f"{where}: problem {problem_id} has no target; give the row a gold, or use a problem id of the benchmark"
         )
-    sample = _field(row, "sample", (int, str), where)
+    sample = row_field(row, "sample", (int, str), where)
     return GradeInput(
         problem_id=str(problem_id),
         attempt=sample if isinstance(sample, int) else 0,
         text=completion,
         target=str(target),
         extraction=extraction,
-        reasoning=_field(row, "reasoning", (str,), where),
-        finish_reason=_field(row, "finish_reason", (str,), where),
-        prompt_opens_thought=bool(_field(row, "prompt_opens_thought", (bool,), where)),
+        reasoning=row_field(row, "reasoning", (str,), where),
+        finish_reason=row_field(row, "finish_reason", (str,), where),
+        prompt_opens_thought=bool(row_field(row, "prompt_opens_thought", (bool,), where)),
     )
 
 
-def _field(row: dict[str, Any], name: str, kinds: tuple[type, ...], where: str) -> Any:
+def row_field(row: dict[str, Any], name: str, kinds: tuple[type, ...], where: str) -> Any:
     """A row's value of one of these types, or None where it is absent or null."""
     value = row.get(name)
     if value is None or (isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))):

@@ -15,6 +15,7 @@ import pytest
 
 from evaluator.process import group_members
 from settings import ROOT
+from tests.evaluator.test_process import wait_until
 
 pytestmark = pytest.mark.engine
 
@@ -83,3 +84,25 @@ def test_a_checkpoint_is_served_with_tensor_parallel_and_measured(
     assert result["truncated"] == 12 * 4, "untrained weights never stop by themselves"
     assert result["mean_completion_tokens"] == 24
     assert not any(group_members(group) for group in watcher.groups), "the engine outlived the evaluation"
+
+
+def test_the_engine_dies_with_an_evaluation_that_is_killed_with_sigkill(checkpoint: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "backend_jobs",
+        "evaluate",
+        "--model",
+        str(checkpoint),
+        "--benchmark",
+        "arithmetic",
+    ]
+    environment = {**os.environ, "OPEN_R1_DATA": str(tmp_path)}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
+    watcher = Watcher(process.pid)
+    watcher.start()
+    assert wait_until(lambda: bool(watcher.groups), 120), "no vLLM worker appeared"
+    process.kill()
+    process.wait()
+    watcher.done.set()
+    assert wait_until(lambda: not any(group_members(group) for group in watcher.groups), 30)

@@ -38,13 +38,14 @@ NO_SPREAD = 1e-12
 class Comparison:
     """Model a minus model b over the same problems, in points.
 
-    `stderr` is None with one problem. `detectable` is the smallest true difference that these problems would have
-    shown at the 5 % level in 80 % of such comparisons; None where no spread was seen (one problem, or every problem
-    differs equally), for then nothing tells what they could show.
+    `stderr` is None with one problem. `ci95` is the paired t interval of the difference, `detectable` the smallest true
+    difference that these problems would have shown at the 5 % level in 80 % of such comparisons; both are None where
+    no spread was seen (one problem, or every problem differs equally), for then nothing tells what they could show.
     """
 
     difference: float
     stderr: float | None
+    ci95: tuple[float, float] | None
     p_value: float
     detectable: float | None
     problems: int
@@ -121,26 +122,30 @@ def interval(means: ArrayLike, *, draws: int) -> tuple[float, float]:
     a binomial one (as Agresti and Coull do with the mean), held within [1, draws], and N where the mean is 0 or 1. The
     t quantile with N - 1 degrees stands for the normal one. One problem says nothing of other problems: (0, 100).
     """
-    m_i = np.asarray(means, dtype=np.float64)
-    count = m_i.size
+    low, high = intervals(np.asarray(means, dtype=np.float64), draws=draws)
+    return float(low), float(high)
+
+
+def intervals(means: Floats, *, draws: int) -> tuple[Floats, Floats]:
+    """`interval` of many measurements at once: means of shape (..., N) to lower and upper bounds of shape (...)."""
+    count = means.shape[-1]
+    m = np.clip(means.mean(axis=-1), 0.0, 1.0)
     if count == 1:
-        return 0.0, POINTS
-    m = min(max(float(m_i.mean()), 0.0), 1.0)
-    effective = _effective_size(m, float(m_i.var(ddof=1)), count, draws)
+        return np.zeros_like(m), np.full_like(m, POINTS)
+    effective = _effective_size(m, means.var(axis=-1, ddof=1), count, draws)
     z2 = _t_quantile(1 - LEVEL / 2, count - 1) ** 2 / effective
     centre = (m + z2 / 2) / (1 + z2)
-    half = sqrt(z2 * m * (1 - m) + z2 * z2 / 4) / (1 + z2)
-    low = 0.0 if m == 0 else max(centre - half, 0.0)
-    high = 1.0 if m == 1 else min(centre + half, 1.0)
+    half = np.sqrt(z2 * m * (1 - m) + z2 * z2 / 4) / (1 + z2)
+    low = np.where(m == 0, 0.0, np.maximum(centre - half, 0.0))
+    high = np.where(m == 1, 1.0, np.minimum(centre + half, 1.0))
     return low * POINTS, high * POINTS
 
 
-def _effective_size(m: float, variance: float, count: int, draws: int) -> float:
-    if m in (0.0, 1.0):
-        return float(count)
+def _effective_size(m: Floats, variance: Floats, count: int, draws: int) -> Floats:
     p = (count * m + 1) / (count + 2)
     v = ((count - 1) * variance + 2 * p * (1 - p)) / (count + 1)
-    return min(max(m * (1 - m) * count / v, 1.0), float(draws))
+    effective = np.clip(m * (1 - m) * count / v, 1.0, float(draws))
+    return np.where((m == 0) | (m == 1), float(count), effective)
 
 
 def pass_at_k(outcomes: ArrayLike, k: int) -> float:
@@ -197,15 +202,19 @@ def compare(a: ArrayLike, b: ArrayLike, *, seed: int = 0) -> Comparison:
     if len(x) != len(y):
         raise ValueError(f"the models have {len(x)} and {len(y)} problems; only equal problems can be paired")
     d = x.mean(axis=1) - y.mean(axis=1)
-    count = d.size
-    stderr = sqrt(float(d.var(ddof=1)) / count) if count > 1 else None
-    seen = stderr is not None and stderr > NO_SPREAD
-    quantiles = _t_quantile(1 - LEVEL / 2, count - 1) + _t_quantile(POWER, count - 1) if seen else 0.0
+    count, difference = d.size, float(d.mean()) * POINTS
+    stderr = sqrt(float(d.var(ddof=1)) / count) * POINTS if count > 1 else None
+    ci95 = detectable = None
+    if stderr is not None and stderr > NO_SPREAD * POINTS:
+        two_sided = _t_quantile(1 - LEVEL / 2, count - 1)
+        ci95 = (difference - two_sided * stderr, difference + two_sided * stderr)
+        detectable = (two_sided + _t_quantile(POWER, count - 1)) * stderr
     return Comparison(
-        difference=float(d.mean()) * POINTS,
-        stderr=None if stderr is None else stderr * POINTS,
+        difference=difference,
+        stderr=stderr,
+        ci95=ci95,
         p_value=_sign_flip_p(d, seed),
-        detectable=quantiles * stderr * POINTS if stderr is not None and seen else None,
+        detectable=detectable,
         problems=count,
     )
 

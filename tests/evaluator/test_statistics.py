@@ -113,6 +113,15 @@ def test_interval_covers_the_true_score_in_simulation(mean: float) -> None:
     assert covered >= 0.92
 
 
+def test_many_intervals_at_once_are_the_same_intervals() -> None:
+    means = np.random.default_rng(3).binomial(4, 0.4, (2, 5, 30)) / 4
+    means[0, 0], means[1, 4] = 0.0, 1.0
+    low, high = s.intervals(means, draws=120)
+    assert low.shape == high.shape == (2, 5)
+    for place in np.ndindex(2, 5):
+        assert (low[place], high[place]) == s.interval(means[place], draws=120)
+
+
 @settings(max_examples=200, deadline=None)
 @given(OUTCOMES)
 def test_interval_holds_the_score_and_stays_within_the_scale(outcomes: list[list[int]]) -> None:
@@ -192,6 +201,8 @@ def test_paired_comparison_matches_its_formulas() -> None:
     assert compared.stderr == pytest.approx(100 * d.std(ddof=1) / 2)
     # t quantiles for 3 degrees at 97.5 % and 80 %.
     assert compared.detectable == pytest.approx((3.182446305284263 + 0.978472312308064) * (compared.stderr or 0))
+    half = 3.182446305284263 * (compared.stderr or 0)
+    assert compared.ci95 == pytest.approx((37.5 - half, 37.5 + half))
 
 
 def test_permutation_p_value_equals_the_enumeration_of_all_signs() -> None:
@@ -216,6 +227,7 @@ def test_comparison_with_itself_shows_nothing() -> None:
     x = [[1, 0], [0, 1], [1, 1]]
     compared = s.compare(x, x)
     assert (compared.difference, compared.p_value, compared.detectable) == (0, 1, None)
+    assert compared.ci95 is None
 
 
 def test_comparison_over_one_problem_has_no_error() -> None:

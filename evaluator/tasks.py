@@ -1,7 +1,8 @@
 """The benchmarks as lighteval tasks, and the only module that imports lighteval and datasets.
 
-lighteval's own command line can run this file as custom tasks (`TASKS_TABLE`). Everything the evaluator knows of a
-problem (id, prompt, target) comes from `LightevalTask.get_docs()`: change a word here and it reaches the server.
+lighteval's own command line can run this file as custom tasks (`TASKS_TABLE`; README, "Run the same tasks with
+lighteval"). Everything the evaluator knows of a problem (id, prompt, target) comes from `LightevalTask.get_docs()`:
+change a word here and it reaches the server.
 
 Prompt wording: simple-evals (github.com/openai/simple-evals) and the Llama 3 evaluation details, verbatim.
 """
@@ -11,7 +12,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
@@ -24,6 +26,8 @@ from lighteval.tasks.requests import Doc, SamplingMethod
 
 from evaluator import arithmetic, grading
 from evaluator.benchmarks import BENCHMARKS
+from evaluator.samples import mirror_folder
+from evaluator.template import opens_thought
 from evaluator.types import Benchmark, Extraction, GradeInput, Verdict
 
 PREFIX = "open_r1"
@@ -83,6 +87,26 @@ def aime_id(row: dict[str, Any]) -> str:
     return f"row-{row['__index']:02d}"
 
 
+class AttemptDoc(Doc):  # type: ignore[misc]
+    """A document that exists once per attempt, with an id of its own at each.
+
+    lighteval gives every document its row number as id, and looks cached answers up by it: the attempts at one question
+    would be taken for one document.
+    """
+
+    __slots__ = ()
+
+    @property
+    def id(self) -> str:
+        """The row number and the attempt, such as `17@3`."""
+        row = str(Doc.id.__get__(self))
+        return f"{row}@{self.specific['attempt']}" if self.specific else row
+
+    @id.setter  # noqa: A003  (the name is lighteval's)
+    def id(self, value: str) -> None:
+        Doc.id.__set__(self, value.partition("@")[0])
+
+
 class GpqaDocs:
     """Renders each GPQA question once per attempt, each time with that attempt's own option order.
 
@@ -101,7 +125,7 @@ class GpqaDocs:
         self._seen[record] += 1
         order = option_order(record, attempt)
         shown = [str(row[GPQA_OPTIONS[option]]).strip() for option in order]
-        return Doc(
+        return AttemptDoc(
             task_name=task_name,
             query=GPQA_PROMPT.format(
                 question=str(row["Question"]).strip(), a=shown[0], b=shown[1], c=shown[2], d=shown[3]
@@ -135,23 +159,48 @@ class PassAtOne(SamplingMetric, SampleLevelComputation):  # type: ignore[misc]
         return self.attempts
 
     def compute(self, model_response: ModelResponse, doc: Doc, **_: Any) -> float:
-        """Mean correctness, 0 to 1, over the samples that the response holds; ungraded counts as an error."""
-        target = doc.get_golds()[0]
-        scores = [
-            grading.grade(
-                GradeInput(
-                    problem_id=str(doc.specific["problem_id"]),
-                    attempt=attempt,
-                    text=text,
-                    target=target,
-                    extraction=self.extraction,
-                )
+        """Mean correctness, 0 to 1, over a document's samples; one that is missing or ungraded is an error."""
+        scores = [grading.grade(item) for item in grade_inputs(model_response, doc, self.extraction)]
+        if len(scores) != self.attempts or any(score.verdict is Verdict.UNGRADED for score in scores):
+            ungraded = sum(score.verdict is Verdict.UNGRADED for score in scores)
+            raise ValueError(
+                f"{doc.specific['problem_id']}: {len(scores)} samples, expected {self.attempts}; {ungraded} ungraded. "
+                "A missing or ungraded sample has no score: run it again"
             )
-            for attempt, text in enumerate(model_response.text)
-        ]
-        if not scores or any(score.verdict is Verdict.UNGRADED for score in scores):
-            raise ValueError(f"{doc.specific['problem_id']}: {len(scores)} samples, some of them ungraded")
         return sum(score.verdict is Verdict.CORRECT for score in scores) / len(scores)
+
+
+def grade_inputs(response: ModelResponse, doc: Doc, extraction: Extraction) -> list[GradeInput]:
+    """What our grader is asked about each sample of a lighteval response.
+
+    lighteval's responses have no finish_reason. It is taken from a model that adds `finish_reasons` all the same, or
+    else from the tokens: an answer that used its whole budget was cut. The rendered prompt, where a model returns it,
+    shows whether it opens a thought. Where nothing is known, an answer is read as one that the model ended by itself.
+    """
+    opened = isinstance(response.input, str) and opens_thought(response.input)
+    samples = range(len(response.text))
+    first = doc.specific.get("attempt", 0)
+    return [
+        GradeInput(
+            problem_id=str(doc.specific["problem_id"]),
+            attempt=first + sample,
+            text=response.text[sample],
+            reasoning=response.reasonings[sample] if sample < len(response.reasonings) else None,
+            finish_reason=_finish_reason(response, doc, sample),
+            prompt_opens_thought=opened,
+            target=doc.get_golds()[0],
+            extraction=extraction,
+        )
+        for sample in samples
+    ]
+
+
+def _finish_reason(response: ModelResponse, doc: Doc, sample: int) -> str | None:
+    if told := getattr(response, "finish_reasons", None):
+        return str(told[sample]) if told[sample] is not None else None
+    if doc.generation_size is None or sample >= len(response.output_tokens):
+        return None
+    return "length" if len(response.output_tokens[sample]) >= doc.generation_size else None
 
 
 def _mean(values: list[float]) -> float:
@@ -174,6 +223,7 @@ def task_config(bench: Benchmark, *, attempts: int | None = None, hf_repo: str |
         evaluation_splits=[bench.split] * documents_per_problem,
         few_shots_split=bench.split,
         generation_size=bench.max_tokens,
+        num_samples=[count // documents_per_problem],
         metrics=[
             SampleLevelMetric(
                 metric_name="pass@1",
@@ -200,4 +250,18 @@ def docs(config: LightevalTaskConfig) -> list[Doc]:
     return documents
 
 
-TASKS_TABLE = [task_config(bench) for bench in BENCHMARKS.values()]
+def table(
+    names: Iterable[str] = tuple(BENCHMARKS), *, mirror: Path | None = None, attempts: int | None = None
+) -> list[LightevalTaskConfig]:
+    """The tasks of some benchmarks, as lighteval takes them from a custom tasks file.
+
+    `mirror` stands in for the Hub: see `evaluator.samples.load_samples`. `attempts` replaces the protocol's number.
+    """
+    configs = []
+    for bench in (BENCHMARKS[name] for name in names):
+        folder = None if mirror is None or bench.demonstration else str(mirror_folder(mirror, bench))
+        configs.append(task_config(bench, attempts=attempts, hf_repo=folder))
+    return configs
+
+
+TASKS_TABLE = table()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
 from typing import Any
@@ -30,6 +30,7 @@ from leaderboard.types import AttemptRow, ProblemRow, ResultRow, Submission
 SCHEMA = 1
 PROTOCOL_DTYPE = "bfloat16"
 RESULTS, PROBLEMS, ATTEMPTS = "results/", "problems/", "attempts/"
+NO_LETTER = "-"
 
 
 class PublicationRefused(OpenR1Error):
@@ -145,28 +146,52 @@ def not_ranked_because(plan: EvalPlan) -> str:
 def problem_rows(measurement: Measurement) -> list[ProblemRow]:
     """The counts per problem, in the order of the measurement."""
     key = plan_key(measurement.plan)
+    samples = sample_index(measurement.plan, measurement.samples)
+    shown = not benchmark(measurement.plan.benchmark).private
     pairs = zip(measurement.scores, measurement.completions, strict=True)
     return [
-        _problem_row(key, problem_id, list(group), measurement.majority.get(problem_id))
+        _problem_row(
+            key,
+            list(group),
+            samples,
+            majority=measurement.majority.get(problem_id),
+            shown=shown,
+        )
         for problem_id, group in groupby(pairs, key=lambda pair: pair[0].problem_id)
     ]
 
 
 def _problem_row(
-    key: str, problem_id: str, attempts: Sequence[tuple[Score, Completion]], majority: str | None
+    key: str,
+    attempts: Sequence[tuple[Score, Completion]],
+    samples: Mapping[tuple[str, int], Sample],
+    *,
+    majority: str | None,
+    shown: bool,
 ) -> ProblemRow:
     counts = [completion.completion_tokens for _, completion in attempts]
     known = [count for count in counts if count is not None]
+    sample = samples[attempts[0][0].problem_id, attempts[0][0].attempt]
+    asked = [(score, samples[score.problem_id, score.attempt]) for score, _ in attempts]
     return ProblemRow(
         plan_key=key,
-        problem_id=problem_id,
+        problem_id=sample.problem_id,
         n=len(attempts),
         correct=sum(score.verdict is Verdict.CORRECT for score, _ in attempts),
         no_answer=sum(score.verdict is Verdict.NO_ANSWER for score, _ in attempts),
         truncated=sum(score.truncated is True for score, _ in attempts),
         mean_tokens=sum(known) / len(known) if len(known) == len(counts) else None,
         majority=majority,
+        subject=sample.subject if shown else "",
+        level=sample.level if shown else "",
+        letters="".join(_letter(score.answer) for score, _ in asked) if sample.options else "",
+        right_letters="".join(_letter(asked_for.target) for _, asked_for in asked) if sample.options else "",
     )
+
+
+def _letter(answer: str | None) -> str:
+    letter = (answer or "").strip().upper()
+    return letter if len(letter) == 1 else NO_LETTER
 
 
 def attempt_rows(measurement: Measurement) -> list[AttemptRow]:

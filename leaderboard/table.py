@@ -50,8 +50,14 @@ PROBLEMS_SCHEMA = pa.schema(
         pa.field("truncated", pa.int32(), nullable=False),
         pa.field("mean_tokens", pa.float64()),
         pa.field("majority", pa.string()),
+        pa.field("subject", pa.string()),
+        pa.field("level", pa.string()),
+        pa.field("letters", pa.string()),
+        pa.field("right_letters", pa.string()),
     ]
 )
+ADDED_LATER = frozenset({"subject", "level", "letters", "right_letters"})
+"""Columns that files of the first version lack; their rows then hold the type's defaults."""
 
 
 BOARD_COLUMNS = [
@@ -159,7 +165,8 @@ def _read(data: bytes, schema: pa.Schema, problem_id: str | None = None) -> list
     wanted = None if problem_id is None else [("problem_id", "=", problem_id)]
     try:
         table = pq.read_table(pa.BufferReader(data), filters=wanted)
-        if table.schema.names != schema.names:
+        expected = [name for name in schema.names if name in table.schema.names or name not in ADDED_LATER]
+        if table.schema.names != expected:
             raise TableUnreadable(f"the table has the columns {table.schema.names}, expected {schema.names}")
         return table.to_pylist()  # type: ignore[no-any-return]
     except pa.ArrowException as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from evaluator.types import EngineFacts, EvalPlan, Lineage, Statistics
+from evaluator.types import BudgetPoint, EngineFacts, EvalPlan, Lineage, Statistics
 
 
 class JobKind(StrEnum):
@@ -84,6 +84,30 @@ class JobRecord:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ProblemChange:
+    """A problem whose verdicts a newer grader moved: right attempts before and after (equal where moves cancel out)."""
+
+    problem_id: str
+    correct_before: int
+    correct_after: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Regrading:
+    """The result whose stored attempts were graded again, and what that changed.
+
+    `difference` is the new score minus the old one, in points. `at` is UTC in ISO 8601.
+    """
+
+    plan_key: str
+    grader_version: str
+    score: float
+    difference: float
+    changed: tuple[ProblemChange, ...]
+    at: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ResultRow:
     """One measurement as it is published: `results/<owner>/<model>/<plan_key>.json`. Scores in points, 0 to 100."""
 
@@ -113,6 +137,12 @@ class ResultRow:
     job_id: str | None = None
     submitted_by: str | None = None
     lineage: Lineage | None = None
+    supersedes: Regrading | None = None
+    """The same answers under an older grader; None where this result was measured, not graded again."""
+    superseded_by: str | None = None
+    """The plan key of the same answers under a newer grader."""
+    budget: tuple[BudgetPoint, ...] = ()
+    """The score at smaller answer budgets; empty where the server counted no tokens."""
 
 
 class ReferenceKind(StrEnum):
@@ -141,7 +171,12 @@ class ReferenceScore:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProblemRow:
-    """How one model did on one problem: enough to recompute every statistic. One row of `problems.parquet`."""
+    """How one model did on one problem: enough to recompute every statistic. One row of `problems.parquet`.
+
+    `subject` and `level` are the dataset's words; empty where it has none or the benchmark is private. Of multiple
+    choice, `letters` are those that the attempts chose, in order, `-` for none, and `right_letters` those that were
+    right; empty elsewhere.
+    """
 
     plan_key: str
     problem_id: str
@@ -151,6 +186,10 @@ class ProblemRow:
     truncated: int
     mean_tokens: float | None
     majority: str | None = None
+    subject: str = ""
+    level: str = ""
+    letters: str = ""
+    right_letters: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from evaluator.benchmarks import ARITHMETIC, BENCHMARKS
 from evaluator.plan import generation_key, plan_key
-from evaluator.types import Sampling
+from evaluator.types import Sampling, Verdict
 from leaderboard.results import (
     PublicationRefused,
     ResultUnreadable,
@@ -141,6 +141,26 @@ def test_of_a_private_benchmark_only_single_letters_are_kept_as_answers() -> Non
     leaking = replace(m, scores=tuple(replace(s, answer="the secret option's whole text") for s in m.scores))
     _, changes = publish_changes([leaking], checkpoint=checkpoint(), measured_at=AT)
     assert {a.answer for a in read_attempts(changes[attempts_file(generation_key(m.plan))] or b"")} == {None}
+
+
+def test_the_problems_of_a_result_keep_subject_and_level() -> None:
+    m = measurement([4, 0])
+    named = replace(m, samples=tuple(replace(s, subject="Algebra", level="3") for s in m.samples))
+    assert [(row.subject, row.level, row.letters) for row in problem_rows(named)] == [("Algebra", "3", "")] * 2
+
+
+def test_the_problems_of_multiple_choice_keep_the_letters_chosen_and_right() -> None:
+    m = measurement([2], bench="gpqa_diamond", attempts=4)
+    scores = (*m.scores[:3], replace(m.scores[3], answer=None, verdict=Verdict.NO_ANSWER))
+    (row,) = problem_rows(replace(m, scores=scores))
+    assert (row.letters, row.right_letters) == ("ABZ-", "ABCD")
+
+
+def test_a_private_benchmark_keeps_no_word_of_its_rows() -> None:
+    m = measurement([2], bench="gpqa_diamond", attempts=4)
+    named = replace(m, samples=tuple(replace(s, subject="Physics", level="hard") for s in m.samples))
+    (row,) = problem_rows(named)
+    assert (row.subject, row.level) == ("", "")
 
 
 def test_a_run_with_fewer_attempts_keeps_those_that_are_already_stored(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 from dataclasses import replace
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from leaderboard.board import _board_score
 from leaderboard.results import attempt_rows, problem_rows, result_row
 from leaderboard.table import (
+    ADDED_LATER,
     ATTEMPTS_SCHEMA,
     BOARD_COLUMNS,
     PROBLEMS_SCHEMA,
@@ -65,6 +67,14 @@ def test_any_text_and_every_unknown_survive(
 def test_problem_counts_come_back_in_their_own_order() -> None:
     rows = problem_rows(measurement([1, 4, 0]))
     assert read_problems(problems_parquet(rows[::-1])) == rows[::-1]
+
+
+def test_problem_counts_of_the_first_version_are_read_without_subjects_and_letters() -> None:
+    rows = problem_rows(measurement([1, 4, 0]))
+    table = pq.read_table(io.BytesIO(problems_parquet(rows))).drop_columns(sorted(ADDED_LATER))
+    old = io.BytesIO()
+    pq.write_table(table, old)
+    assert read_problems(old.getvalue()) == rows
 
 
 @pytest.mark.parametrize("data", [b"", b"PAR1", problems_parquet(problem_rows(measurement([1])))])

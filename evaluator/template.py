@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,15 @@ def longest_prompt_tokens(folder: Path, template: ChatTemplate, prompts: Iterabl
         return max(len(text.encode()) for text in rendered)
     tokenizer = Tokenizer.from_file(str(path))
     return max(len(encoding.ids) for encoding in tokenizer.encode_batch(rendered, add_special_tokens=False))
+
+
+def token_starts(folder: Path) -> Callable[[str], Sequence[int]] | None:
+    """A function from a text to where each of its tokens begins, in characters; None without a tokenizer.json."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        return None
+    tokenizer = Tokenizer.from_file(str(path))
+    return lambda text: [start for start, _ in tokenizer.encode(text, add_special_tokens=False).offsets]
 
 
 def _embedded(tokenizer_config: dict[str, Any]) -> str:

@@ -245,6 +245,19 @@ class Statistics:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BudgetPoint:
+    """The score under an answer budget of `tokens`, with its 95 % interval; in points. See `evaluator/budget.py`.
+
+    `exact`: the answers were cut there and graded again. Otherwise a lower bound: the share right within so many tokens.
+    """
+
+    tokens: int
+    score: float
+    ci95: tuple[float, float]
+    exact: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Measurement:
     """One plan, carried out: every attempt graded. `evaluator/measure.py` refuses to build an incomplete one.
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from evaluator import budget
 from evaluator.benchmarks import benchmark
 from evaluator.errors import OpenR1Error
 from evaluator.measure import sample_index
@@ -70,12 +71,19 @@ def publish_changes(
                 f"{row.benchmark} was measured on {row.problems} problems only (limit {row.plan.limit}); such a run is "
                 "never published: measure without a limit"
             )
-        attempts_name = attempts_file(row.generation_key)
-        changes[result_file(row.model, row.plan_key)] = row_bytes(row)
-        changes[problems_file(row.plan_key)] = problems_parquet(problem_rows(measurement))
-        changes[attempts_name] = attempts_parquet(_with_stored(attempt_rows(measurement), attempts_name, stored))
+        changes |= result_files(row, measurement, stored=stored)
         names.append(row.plan_key)
     return tuple(names), changes
+
+
+def result_files(row: ResultRow, measurement: Measurement, *, stored: Snapshot | None) -> dict[str, bytes | None]:
+    """The three files of one result. Attempts that `stored` holds beyond those of the measurement are kept."""
+    attempts_name = attempts_file(row.generation_key)
+    return {
+        result_file(row.model, row.plan_key): row_bytes(row),
+        problems_file(row.plan_key): problems_parquet(problem_rows(measurement)),
+        attempts_name: attempts_parquet(_with_stored(attempt_rows(measurement), attempts_name, stored)),
+    }
 
 
 def result_row(
@@ -112,6 +120,7 @@ def result_row(
         job_id=submission.id if submission else None,
         submitted_by=submission.submitted_by if submission else None,
         lineage=checkpoint.lineage,
+        budget=budget.curve(plan, measurement.completions, measurement.scores),
     )
 
 

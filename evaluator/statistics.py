@@ -189,6 +189,26 @@ def _majority(votes: Sequence[Hashable | None], right: Sequence[float]) -> float
     return sum(tied) / len(tied)
 
 
+def ratio(parts: Floats, wholes: Floats, *, tests: int = 1) -> tuple[float, tuple[float, float] | None]:
+    """sum(parts) / sum(wholes) over N problems, in points, and its t interval by linearization, problems as units.
+
+    `tests` is the number of such intervals that are to hold together at 95 % (Bonferroni). The interval is None where
+    no spread was seen. Source: Cochran, Sampling Techniques (1977), section 6.4.
+    """
+    count, total = parts.size, float(wholes.sum())
+    if total == 0:
+        return 0.0, None
+    share = float(parts.sum()) / total
+    if count < 2:
+        return share * POINTS, None
+    residuals = parts - share * wholes
+    stderr = sqrt(count / (count - 1) * float(residuals @ residuals)) / total
+    if stderr <= NO_SPREAD:
+        return share * POINTS, None
+    half = _t_quantile(1 - LEVEL / (2 * tests), count - 1) * stderr
+    return share * POINTS, ((share - half) * POINTS, (share + half) * POINTS)
+
+
 def compare(a: ArrayLike, b: ArrayLike, *, seed: int = 0) -> Comparison:
     """The paired comparison of two models, outcomes (N, K_a) and (N, K_b) over the same N problems in one order.
 

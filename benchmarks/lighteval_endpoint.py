@@ -3,8 +3,8 @@
     OPENAI_BASE_URL=http://127.0.0.1:8000/v1 .cache/venv-lighteval/bin/python -m lighteval custom \\
         SERVED_NAME benchmarks/lighteval_endpoint.py "open_r1:aime_2024" --custom-tasks evaluator/tasks.py
 
-The same prompts, seeds and sampling parameters, through the evaluator's own client: what an engine answers to one way it
-answers to the other. Answers are kept in memory until all have arrived, as lighteval does with every engine.
+The same prompts, seeds and sampling parameters, through the evaluator's own client: what an engine answers to one way
+it answers to the other. Answers are kept in memory until all have arrived, as lighteval does with every engine.
 """
 
 import asyncio
@@ -86,7 +86,7 @@ class EndpointModel(LightevalModel):
         ]
 
     def _response(self, doc: Doc, answers: dict[Key, Completion], rendered: str | None) -> ModelResponse:
-        """`rendered` is the first prompt as the server's template renders it: a template opens a thought, or it does not."""
+        """`rendered`: the first prompt as the server's template renders it. Templates treat all prompts alike."""
         given = [answers[r.generation_key, r.problem_id, r.attempt] for r in self._requests(doc)]
         return EndpointResponse(
             input=rendered,

@@ -10,6 +10,8 @@ TORCH=torch==2.13.0+cpu
 TORCH_INDEX=https://download.pytorch.org/whl/cpu
 # The last one that has HfApi.list_models(model_name=), which lighteval 0.13.0 calls while it loads its own tasks.
 HUB=huggingface-hub==1.33.0
+# The last major version that hashes text: lighteval 0.13.0 hands it str, which 4.x refuses.
+XXHASH=xxhash==3.8.2
 # What the evaluator needs; the board's packages (gradio and the like) are left out.
 PACKAGES="lighteval|datasets|math-verify|aiohttp|uvloop|orjson|pebble|transformers|tokenizers|scipy|pydantic|PyYAML"
 
@@ -19,7 +21,8 @@ now=$(cat requirements.txt locks/app.txt "$0" | sha256sum)
 echo "installing lighteval's environment into $VENV (a few minutes, once)"
 [[ -x $VENV/bin/python ]] || "$PYTHON" -m venv "$VENV"
 "$VENV/bin/pip" install -q "$TORCH" 2>/dev/null || "$VENV/bin/pip" install -q --index-url "$TORCH_INDEX" "$TORCH"
-"$VENV/bin/pip" install -q "$HUB" -c <(grep -vi '^huggingface' locks/app.txt) -r <(grep -E "^($PACKAGES)==" requirements.txt)
+"$VENV/bin/pip" install -q "$HUB" "$XXHASH" -c <(grep -viE '^(huggingface|xxhash)' locks/app.txt) \
+  -r <(grep -E "^($PACKAGES)==" requirements.txt)
 
 # One of lighteval's own tasks downloads this file when it is imported, and later reads it from another place: whatever
 # stands here is never read. An empty file keeps the import off the network.

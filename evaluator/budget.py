@@ -20,7 +20,6 @@ from numpy.typing import ArrayLike
 
 from evaluator import statistics
 from evaluator.errors import IncompleteMeasurement
-from evaluator.grading_pool import GraderPool
 from evaluator.types import BudgetPoint, Completion, EvalPlan, GradeInput, Score, Verdict
 
 HALVINGS = 6
@@ -70,11 +69,11 @@ def exact(
     *,
     per_problem: int,
     token_starts: TokenStarts,
-    grader: GraderPool,
+    grade: Callable[[GradeInput], Future[Score]],
 ) -> tuple[BudgetPoint, ...]:
     """The score at each budget B: answers of more than B tokens are cut there and graded again.
 
-    `attempts` hold `per_problem` of each problem, problem by problem.
+    `attempts` hold `per_problem` of each problem, problem by problem. `grade` is the `submit` of a GraderPool.
 
     Raises:
         IncompleteMeasurement: a cut answer could not be graded; the message counts them.
@@ -85,7 +84,7 @@ def exact(
         cut = _Cutter(attempt.item, token_starts) if longer else None
         for budget, row in zip(at, verdicts, strict=True):
             kept = cut is None or attempt.tokens <= budget
-            row.append(attempt.right if kept or cut is None else grader.submit(cut(budget)))
+            row.append(attempt.right if kept or cut is None else grade(cut(budget)))
     return tuple(
         _point(budget, np.array(_settled(budget, row)).reshape(-1, per_problem), exact=True)
         for budget, row in zip(at, verdicts, strict=True)

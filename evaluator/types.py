@@ -248,7 +248,7 @@ class Statistics:
 class BudgetPoint:
     """The score under an answer budget of `tokens`, with its 95 % interval; in points. See `evaluator/budget.py`.
 
-    `exact`: the answers were cut there and graded again. Otherwise a lower bound: the share right within so many tokens.
+    `exact`: the answers were cut there and graded again. Otherwise a lower bound: the share right within `tokens`.
     """
 
     tokens: int

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from threading import RLock
+from typing import Any
 
 from evaluator.benchmarks import BENCHMARKS
 from evaluator.errors import OpenR1Error
 from evaluator.statistics import rank_intervals
+from leaderboard.history import grader_order
 from leaderboard.results import (
     RESULTS,
     ResultUnreadable,
@@ -105,8 +107,8 @@ class Board:
         self.row(plan_key)
         return list(self._problems(plan_key))
 
-    def attempts(self, plan_key: str, problem_id: str) -> list[AttemptRow]:
-        """The attempts of one result at one problem, in order; none for a problem it does not have.
+    def attempts(self, plan_key: str, problem_id: str | None = None) -> list[AttemptRow]:
+        """The attempts of one result, or those at one problem, in order; none for a problem it does not have.
 
         Attempts are stored per generation: of those, the ones that this result counts. Raises ResultNotFound.
         """
@@ -122,7 +124,7 @@ class Board:
         """
         groups: dict[tuple[str, str], dict[tuple[str, str], list[ResultRow]]] = defaultdict(lambda: defaultdict(list))
         for row in self.rows():
-            if row.lineage is not None:
+            if row.lineage is not None and row.superseded_by is None:
                 group = groups[row.lineage.run, row.benchmark]
                 group[row.lineage.recipe_hash, row.protocol_key].append(row)
         curves: dict[str, dict[str, tuple[CurvePoint, ...]]] = defaultdict(dict)
@@ -201,10 +203,22 @@ class Board:
 def preferred(rows: Iterable[ResultRow]) -> ResultRow:
     """The result that stands, of several of the same weights on one benchmark.
 
-    Ranked before not ranked; the first run before its reproductions, so that nobody rolls until the dice are kind; more
-    attempts before fewer; then the newest.
+    Ranked before not ranked; what no regrading replaced; the first run before its reproductions, so that nobody rolls
+    until the dice are kind; the newest grader; more attempts before fewer; then the newest.
     """
-    return max(rows, key=lambda r: (r.ranked, -r.plan.run, r.attempts_per_problem, r.measured_at, r.plan_key))
+    return max(rows, key=_preference)
+
+
+def _preference(row: ResultRow) -> tuple[Any, ...]:
+    return (
+        row.ranked,
+        row.superseded_by is None,
+        -row.plan.run,
+        grader_order(row.plan.grader_version),
+        row.attempts_per_problem,
+        row.measured_at,
+        row.plan_key,
+    )
 
 
 def weights(row: ResultRow) -> Weights:
@@ -213,10 +227,12 @@ def weights(row: ResultRow) -> Weights:
 
 
 def _as_of_today(row: ResultRow) -> ResultRow:
-    """The row under the current rule: a new version of a benchmark takes the old version's results out of the ranks."""
+    """The row under the current rule: new versions of benchmark and grader take what is older out of the ranks."""
     if row.benchmark not in BENCHMARKS:
         return replace(row, ranked=False, not_ranked_because="the benchmark is no longer part of this board")
     why_not = not_ranked_because(row.plan)
+    if row.superseded_by is not None:
+        why_not = f"a newer grader graded its answers again: result {row.superseded_by} replaces it"
     return replace(row, ranked=not why_not, not_ranked_because=why_not)
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from backend_jobs import verbs
+from backend_jobs import lighteval_verbs, verbs
 from backend_jobs.logs import log_to_stderr
 from evaluator.benchmarks import BENCHMARKS
 from evaluator.errors import OpenR1Error
@@ -74,11 +74,29 @@ def parser(settings: Settings) -> argparse.ArgumentParser:
     grade.add_argument("--json", action="store_true", help="make the last line one JSON object")
     grade.set_defaults(run=verbs.grade)
 
+    _lighteval(of, settings)
+
     train = of.add_parser("train", help="run a training recipe, here and now")
     train.add_argument("recipe", type=Path)
     train.add_argument("--store", metavar="S", help="submit each checkpoint to this board's queue")
     train.set_defaults(run=verbs.train)
     return top
+
+
+def _lighteval(of: argparse._SubParsersAction[argparse.ArgumentParser], settings: Settings) -> None:
+    reading = of.add_parser("import-lighteval", help="read lighteval's result files as measured elsewhere")
+    reading.add_argument("path", type=Path, help="one results_<time>.json, or a folder of them")
+    reading.add_argument("--source", default="lighteval", metavar="TEXT", help="whose results they are (%(default)s)")
+    reading.add_argument("--url", default="", metavar="URL", help="https address of the source")
+    _store(reading, settings)
+    reading.add_argument("--json", action="store_true", help="make the last line one JSON object")
+    reading.set_defaults(run=lighteval_verbs.import_lighteval)
+
+    writing = of.add_parser("export-lighteval", help="write every published row as a lighteval result file")
+    writing.add_argument("folder", type=Path, help="gets <org>/<model>/<revision>/<task>/results_<time>.json")
+    _store(writing, settings)
+    writing.add_argument("--json", action="store_true", help="make the last line one JSON object")
+    writing.set_defaults(run=lighteval_verbs.export_lighteval)
 
 
 def _store(verb: argparse.ArgumentParser, settings: Settings) -> None:

@@ -14,6 +14,7 @@ from evaluator.benchmarks import BENCHMARKS
 from evaluator.errors import OpenR1Error
 from evaluator.statistics import rank_intervals
 from leaderboard.history import grader_order
+from leaderboard.references import StoredReferences
 from leaderboard.results import (
     RESULTS,
     ResultUnreadable,
@@ -59,6 +60,7 @@ class Board:
     def __init__(self, store: Store, references: Sequence[ReferenceScore] = ()) -> None:
         self._store = store
         self._references = tuple(references)
+        self._stored_references = StoredReferences(store)
         self._lock = RLock()
         self._version: str | None = None
         self._parsed: dict[str, tuple[str, ResultRow | None]] = {}
@@ -135,7 +137,8 @@ class Board:
 
     def references_for(self, benchmark: str) -> tuple[ReferenceScore, ...]:
         """Published scores on one benchmark, highest first. Never mixed with our own."""
-        return tuple(sorted((r for r in self._references if r.benchmark == benchmark), key=lambda r: -r.score))
+        known = (*self._references, *self._stored_references.all())
+        return tuple(sorted((r for r in known if r.benchmark == benchmark), key=lambda r: -r.score))
 
     def _read(self, snapshot: Snapshot) -> None:
         parsed = {name: self._parse(name, snapshot) for name in snapshot.names if name.endswith(".json")}

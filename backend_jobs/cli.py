@@ -7,8 +7,10 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from backend_jobs import lighteval_verbs, verbs
+from backend_jobs import history_verbs, lighteval_verbs, verbs
+from backend_jobs.history_verbs import PartlyDone
 from backend_jobs.logs import log_to_stderr
 from evaluator.benchmarks import BENCHMARKS
 from evaluator.errors import OpenR1Error
@@ -21,6 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser(read_settings()).parse_args(arguments)
     try:
         result = options.run(options, read_settings())
+    except PartlyDone as partly:
+        _show(partly.result, options)
+        print(f"error: {partly}", file=sys.stderr)
+        return 1
     except OpenR1Error as error:
         print(f"error: {error}", file=sys.stderr)
         tail = getattr(error, "log_tail", "")
@@ -32,8 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("stopped; what was answered is in the journal, the same command continues from there", file=sys.stderr)
         return 1
     if result is not None:
-        print(json.dumps(result) if getattr(options, "json", False) else verbs.as_text(result))
+        _show(result, options)
     return 0
+
+
+def _show(result: dict[str, Any], options: argparse.Namespace) -> None:
+    print(json.dumps(result) if getattr(options, "json", False) else verbs.as_text(result))
 
 
 def parser(settings: Settings) -> argparse.ArgumentParser:
@@ -76,6 +86,8 @@ def parser(settings: Settings) -> argparse.ArgumentParser:
 
     _lighteval(of, settings)
 
+    _history(of, settings)
+
     train = of.add_parser("train", help="run a training recipe, here and now")
     train.add_argument("recipe", type=Path)
     train.add_argument("--store", metavar="S", help="submit each checkpoint to this board's queue")
@@ -97,6 +109,43 @@ def _lighteval(of: argparse._SubParsersAction[argparse.ArgumentParser], settings
     _store(writing, settings)
     writing.add_argument("--json", action="store_true", help="make the last line one JSON object")
     writing.set_defaults(run=lighteval_verbs.export_lighteval)
+
+
+def _history(of: argparse._SubParsersAction[argparse.ArgumentParser], settings: Settings) -> None:
+    """The verbs that go back to a published result."""
+    regrade = of.add_parser("regrade", help="grade stored attempts again, without an engine; keeps the older result")
+    which = regrade.add_mutually_exclusive_group(required=True)
+    which.add_argument("result", nargs="?", metavar="RESULT_ID", help="the plan key of a published result")
+    which.add_argument("--all", action="store_true", help="every result that an older grader judged")
+    _journal_of_result(regrade)
+    regrade.set_defaults(run=history_verbs.regrade)
+
+    reproduce = of.add_parser("reproduce", help="run a stored plan again with other seeds and compare the two scores")
+    reproduce.add_argument("result", metavar="RESULT_ID", help="the plan key of a published result")
+    reproduce.add_argument("--print", action="store_true", help="print exactly how; run nothing")
+    reproduce.add_argument("--publish", action="store_true", help="publish the second run beside the first")
+    reproduce.add_argument(
+        "--model", type=Path, metavar="PATH", help="the folder that holds a local checkpoint's weights"
+    )
+    reproduce.add_argument("--endpoint", metavar="URL", help="where the model is served now, instead of where it was")
+    reproduce.add_argument("--concurrency", type=_positive, metavar="N", help="requests in flight")
+    reproduce.set_defaults(run=history_verbs.reproduce)
+
+    budget = of.add_parser("budget", help="the exact score of a result at smaller answer budgets, without an engine")
+    budget.add_argument("result", metavar="RESULT_ID", help="the plan key of a published result")
+    budget.add_argument("--at", required=True, nargs="+", type=_positive, metavar="B", help="budgets in tokens")
+    budget.add_argument("--model", type=Path, metavar="PATH", help="a folder that holds the model's tokenizer.json")
+    budget.add_argument("--publish", action="store_true", help="show the points on the page of the result")
+    _journal_of_result(budget)
+    budget.set_defaults(run=history_verbs.budget)
+
+    for verb in (regrade, reproduce, budget):
+        _store(verb, settings)
+        verb.add_argument("--json", action="store_true", help="make the last line one JSON object")
+
+
+def _journal_of_result(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--journal", type=Path, metavar="F", help="where a private benchmark's answers are (the model's)")
 
 
 def _store(verb: argparse.ArgumentParser, settings: Settings) -> None:

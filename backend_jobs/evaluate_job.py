@@ -65,15 +65,17 @@ def run_evaluation(
     on_progress: OnProgress,
     cancelled: threading.Event,
     expected_commit: str | None = None,
+    accept: Callable[[Prepared], None] = lambda _: None,
 ) -> tuple[Checkpoint, list[Measurement]]:
     """Measure one checkpoint on every benchmark that is asked for. Blocks; may run in any thread.
 
-    `expected_commit` is what was promised when the job was submitted; other weights are refused.
+    `expected_commit` is what was promised when the job was submitted; other weights are refused. `accept` sees the
+    plans before anything is asked or started, and raises to give up.
 
     Raises:
         OpenR1Error: with a message that says what to do; whatever was answered stays in the journal.
     """
-    return run_async(_run(ask, settings, on_progress, cancelled, expected_commit))
+    return run_async(_run(ask, settings, on_progress, cancelled, expected_commit, accept))
 
 
 def prepare(ask: Ask, settings: Settings) -> Prepared:
@@ -87,6 +89,7 @@ async def _run(
     on_progress: OnProgress,
     cancelled: threading.Event,
     expected_commit: str | None,
+    accept: Callable[[Prepared], None],
 ) -> tuple[Checkpoint, list[Measurement]]:
     news = _News(ask.benchmarks, on_progress)
     prepared = await _prepare(ask, settings, news.say, cancelled)
@@ -95,6 +98,7 @@ async def _run(
             f"{ask.model} has changed since it was submitted ({expected_commit[:19]} then, "
             f"{(prepared.checkpoint.commit or 'unknown')[:19]} now); submit it again"
         )
+    accept(prepared)
     cancel = asyncio.Event()
     watcher = asyncio.create_task(_watch(cancelled, cancel))
     journal_path = ask.journal or default_journal(settings, prepared.checkpoint)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from evaluator.benchmarks import benchmark
 from evaluator.checkpoint import board_name
-from evaluator.errors import OpenR1Error
+from evaluator.errors import OpenR1Error, PlanRejected
 from evaluator.grading import GRADER_VERSION
 from evaluator.grading_pool import GraderPool
 from evaluator.journal import Journal
@@ -104,6 +104,15 @@ def behind(rows: Sequence[ResultRow], grader_version: str = GRADER_VERSION) -> l
     """The results that another grader judged and that nothing replaced yet, oldest first."""
     waiting = [row for row in rows if row.superseded_by is None and row.plan.grader_version != grader_version]
     return sorted(waiting, key=lambda row: (row.measured_at, row.plan_key))
+
+
+def require_current(row: ResultRow, grader_version: str = GRADER_VERSION) -> None:
+    """Raises PlanRejected where another grader gave the verdicts: new ones could not stand beside them."""
+    if row.plan.grader_version != grader_version:
+        raise PlanRejected(
+            f"result {row.plan_key} was graded by {row.plan.grader_version}, this program has {grader_version}; bring "
+            f"it up to date first: python -m backend_jobs regrade {row.plan_key}"
+        )
 
 
 def answers_of(

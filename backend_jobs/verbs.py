@@ -8,7 +8,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ from backend_jobs.evaluate_job import (
     serving_folder,
 )
 from backend_jobs.jobs import JobRunner, as_line, submit_checkpoint
+from backend_jobs.progress import Bars
 from backend_jobs.queue import StoreQueue
 from backend_jobs.recipes import load_recipe, recipe_hash
 from backend_jobs.train import run_folders
@@ -40,7 +40,7 @@ from evaluator.measure import report
 from evaluator.plan import generation_key, plan_key, protocol_key
 from evaluator.prepare import Options
 from evaluator.samples import load_samples
-from evaluator.types import Checkpoint, Measurement, Progress
+from evaluator.types import Checkpoint, Measurement
 from leaderboard.live import FileLive
 from leaderboard.results import publish_changes
 from leaderboard.store import Changes, Snapshot, update
@@ -131,7 +131,7 @@ def evaluate(options: argparse.Namespace, settings: Settings) -> Result:
     """Measure one checkpoint, here and now."""
     if options.store and options.limit:
         raise PlanRejected("a --limit run is never published; leave out --store, or --limit")
-    bars = _Bars()
+    bars = Bars()
     checkpoint, measurements = run_evaluation(
         _ask(options), settings, on_progress=bars.show, cancelled=threading.Event()
     )
@@ -221,42 +221,3 @@ def _ask(options: argparse.Namespace) -> Ask:
 
 def _resolver(settings: Settings) -> Any:
     return lambda model, revision: resolve_model(model, revision, settings)
-
-
-class _Bars:
-    """One line per benchmark on standard error: rewritten in place on a terminal, every ten seconds elsewhere."""
-
-    EVERY_S = 10.0
-
-    def __init__(self) -> None:
-        self._live = sys.stderr.isatty()
-        self._lines = 0
-        self._last = 0.0
-
-    def show(self, progress: Mapping[str, Progress]) -> None:
-        """Show the newest state."""
-        now = time.monotonic()
-        if not self._live and now - self._last < self.EVERY_S:
-            return
-        self._last = now
-        rewind = f"\x1b[{self._lines}F\x1b[J" if self._live and self._lines else ""
-        sys.stderr.write(rewind + "".join(f"{_line(name, state)}\n" for name, state in progress.items()))
-        sys.stderr.flush()
-        self._lines = len(progress)
-
-    def end(self) -> None:
-        """Leave the last state on the screen."""
-        self._lines = 0
-
-
-def _line(name: str, state: Progress) -> str:
-    if state.phase == "waiting":
-        return f"{name}: {state.message}"
-    score = (
-        ""
-        if state.score is None or state.ci95 is None
-        else (f"  {state.score:.1f} [{state.ci95[0]:.1f}, {state.ci95[1]:.1f}] so far")
-    )
-    rate = "" if state.tokens_per_s is None else f"  {state.tokens_per_s:,.0f} tokens/s"
-    left = "" if state.eta_s is None else f"  {state.eta_s:,.0f} s left"
-    return f"{name}: {state.phase} {state.done:,}/{state.total:,}{score}{rate}{left}"

@@ -36,6 +36,12 @@ def runs_of(row: ResultRow, rows: Iterable[ResultRow]) -> list[ResultRow]:
     return sorted((other for other in rows if _first_run(other.plan) == name), key=lambda other: other.plan.run)
 
 
+def next_run(row: ResultRow, rows: Iterable[ResultRow]) -> EvalPlan:
+    """The plan of a result with the first run number that nobody published yet: every seed differs."""
+    last = max((other.plan.run for other in runs_of(row, rows)), default=row.plan.run)
+    return replace(row.plan, run=last + 1)
+
+
 def agreement(first: Statistics, second: Statistics) -> bool | None:
     """Whether two runs agree within their decoding errors; None where one attempt per problem leaves those unknown."""
     known = first.stderr_decoding is not None and second.stderr_decoding is not None

@@ -26,7 +26,7 @@ from evaluator.journal import Journal
 from evaluator.prepare import Evaluation, Options
 from evaluator.recordings import Recording, evaluations_of, read_recordings, recorded_attempts, replies_to
 from evaluator.replay import ReplayServer
-from evaluator.types import EvalPlan, Measurement, Score, Verdict, to_json
+from evaluator.types import EvalPlan, Measurement, Score, Verdict
 
 CONCURRENCY = Options().concurrency
 VERDICTS = tuple(verdict.value for verdict in Verdict)
@@ -121,12 +121,7 @@ def anchor(
     )
 
 
-def as_json(result: Anchor) -> dict[str, Any]:
-    """A check as one JSON object for programs."""
-    return to_json(result)
-
-
-def as_table(result: Anchor) -> str:
+def anchor_table(result: Anchor) -> str:
     """A check for people: one line per model, benchmark and reading, in aligned columns."""
     heads = ("model", "benchmark", "thought", "n", "ours", "author", "diff", "agree %", *VERDICTS, "cut off", "s")
     lines = [heads, *(_cells(row) for row in result.rows)]

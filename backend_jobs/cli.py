@@ -88,6 +88,15 @@ def parser(settings: Settings) -> argparse.ArgumentParser:
 
     _history(of, settings)
 
+    anchor = of.add_parser(
+        "anchor", help="replay recorded completions through the whole evaluation, beside their verdicts"
+    )
+    anchor.add_argument("--completions", required=True, nargs="+", type=Path, metavar="F", help=".jsonl or .jsonl.gz")
+    anchor.add_argument("--opened", action="store_true", help="also grade as if the prompt had opened a thought")
+    anchor.add_argument("--concurrency", type=_positive, metavar="N", help="requests in flight")
+    anchor.add_argument("--json", action="store_true", help="make the last line one JSON object")
+    anchor.set_defaults(run=verbs.anchor)
+
     train = of.add_parser("train", help="run a training recipe, here and now")
     train.add_argument("recipe", type=Path)
     train.add_argument("--store", metavar="S", help="submit each checkpoint to this board's queue")

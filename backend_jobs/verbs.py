@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from queue import SimpleQueue
 from typing import Any
 
+from backend_jobs.anchor import anchor as run_anchor
+from backend_jobs.anchor import anchor_table
 from backend_jobs.clock import Clock
 from backend_jobs.evaluate_job import (
     Ask,
@@ -40,7 +42,7 @@ from evaluator.measure import report
 from evaluator.plan import generation_key, plan_key, protocol_key
 from evaluator.prepare import Options
 from evaluator.samples import load_samples
-from evaluator.types import Checkpoint, Measurement
+from evaluator.types import Checkpoint, Measurement, to_json
 from leaderboard.live import FileLive
 from leaderboard.results import publish_changes
 from leaderboard.store import Changes, Snapshot, update
@@ -164,6 +166,20 @@ def grade(options: argparse.Namespace, settings: Settings) -> Result:
             options.completions, extraction=bench.extraction, targets=targets, pool=pool, scores_out=options.scores
         )
     return {"rows": summary.rows, "verdicts": dict(summary.verdicts), "wall_seconds": round(summary.wall_seconds, 2)}
+
+
+def anchor(options: argparse.Namespace, _: Settings) -> Result:
+    """Replay recorded completions through the whole evaluation; prints a table of our scores beside their authors'."""
+    checked = run_anchor(
+        options.completions,
+        opened=options.opened,
+        concurrency=options.concurrency or Options().concurrency,
+        say=lambda line: print(line, file=sys.stderr),
+    )
+    if options.json:
+        return to_json(checked)
+    print(anchor_table(checked))
+    return None
 
 
 def train(options: argparse.Namespace, settings: Settings) -> Result:

@@ -1,4 +1,4 @@
-"""The page: four addresses, each a few Gradio components around HTML of `leaderboard/views/`. The only door to gradio.
+"""The page: five addresses, each a few Gradio components around HTML of `leaderboard/views/`. The only door to gradio.
 
 Everything is served from this machine: no fonts, scripts or telemetry from elsewhere. Foreign text reaches the browser
 only inside the views' escaped HTML.
@@ -16,14 +16,17 @@ import gradio as gr
 from evaluator.benchmarks import BENCHMARKS
 from evaluator.errors import OpenR1Error
 from leaderboard.board import Board
+from leaderboard.compare import compare_results
 from leaderboard.contracts import JobQueue, LiveBoard, LiveState
 from leaderboard.submissions import LONGEST_NOTE, LONGEST_PATH
 from leaderboard.types import JobRecord, ResultRow, Status
 from leaderboard.views import board as board_view
+from leaderboard.views import compare as compare_view
 from leaderboard.views import problems as problems_view
 from leaderboard.views import queue as queue_view
 from leaderboard.views import result as result_view
 from leaderboard.views import shell
+from leaderboard.views.breakdown import breakdown_section
 from leaderboard.views.markup import NOTHING, Html, join
 from leaderboard.views.selection import Selection, read_query, read_selection
 
@@ -82,6 +85,8 @@ def build_page(context: PageContext) -> gr.Blocks:
         _submit_page(context)
     with page.route("Queue", "queue"):
         _queue_page(page, context, script)
+    with page.route("Compare", "compare"):
+        _compare_page(page, context, script)
     with page.route("Result", "result", show_in_navbar=False):
         _result_page(page, context, script)
     return page
@@ -261,6 +266,45 @@ def _act(context: PageContext, asked_for: object) -> Html:
     return NOTHING
 
 
+def _compare_page(page: gr.Blocks, context: PageContext, script: str) -> None:
+    _header("compare", context)
+    with gr.Column(elem_classes="form-page"):
+        gr.HTML(f'<div class="board">{compare_view.compare_head()}</div>', apply_default_css=False)
+        first = gr.Dropdown([], label="First result")
+        second = gr.Dropdown([], label="Second result", info="Of the same benchmark.")
+    html = _live_html(script)
+
+    def load(request: gr.Request) -> tuple[Any, ...]:
+        query = dict(request.query_params)
+        a, b = query.get("a"), query.get("b")
+        return (*lists(a, b), _or_refusal(lambda: render_comparison(context, a, b)))
+
+    def choose(a: str | None, b: str | None) -> tuple[Any, ...]:
+        seconds = compare_view.partners(context.board.rows(), a)
+        partner = b if b in {key for _, key in seconds} else None
+        return (*lists(a, b), _or_refusal(lambda: render_comparison(context, a, partner)))
+
+    def lists(a: str | None, b: str | None) -> tuple[Any, Any]:
+        rows = context.board.rows()
+        return _list(compare_view.choices(rows), a), _list(compare_view.partners(rows, a), b)
+
+    shown = [first, second, html]
+    page.load(load, None, shown, **QUIETLY)
+    gr.on([first.input, second.input], choose, [first, second], shown, **QUIETLY)
+
+
+def _list(choices: list[tuple[str, str]], chosen: str | None) -> Any:
+    """A list's new choices, with the chosen one where it is among them."""
+    return gr.update(choices=choices, value=chosen if chosen in {key for _, key in choices} else None)
+
+
+def render_comparison(context: PageContext, a: str | None, b: str | None) -> Html:
+    """The comparison of two results by their plan keys, or what is missing for one."""
+    if not a or not b:
+        return compare_view.choose_two()
+    return compare_view.comparison_section(compare_results(context.board, a, b))
+
+
 def _result_page(page: gr.Blocks, context: PageContext, script: str) -> None:
     _header("result", context)
     html = _live_html(script, "opens-in-place")
@@ -284,6 +328,7 @@ def render_result(context: PageContext, query: Mapping[str, str]) -> Html:
     return join(
         [
             result_view.result_head(row),
+            _or_refusal(lambda: breakdown_section(row, context.board.problems(row.plan_key))),
             _problems(context.board, row, selection),
             result_view.result_making(row, source=_source(context, row)),
         ]

@@ -6,6 +6,8 @@ import shlex
 from dataclasses import asdict, fields
 
 from evaluator.benchmarks import BENCHMARKS
+from evaluator.differences import differences, standard_plan
+from evaluator.grading import GRADER_VERSION
 from evaluator.types import EvalPlan, Verdict
 from leaderboard.charts import interval_bar
 from leaderboard.types import ResultRow
@@ -101,12 +103,24 @@ def _standing(row: ResultRow) -> Html:
         by=fill(" for <bdi>{who}</bdi>", who=row.submitted_by) if row.submitted_by else NOTHING,
     )
     return fill(
-        '<p class="about">{where}</p>{ranked}',
+        '<p class="about">{where} · <a href="{compare}">compare with another result</a></p>{ranked}{protocol}',
         where=where,
+        compare=page_link("compare", a=row.plan_key),
+        protocol=_protocol(row.plan),
         ranked=NOTHING
         if row.ranked
         else fill("<p>{badge} {why}</p>", badge=badge("not ranked", "muted"), why=row.not_ranked_because),
     )
+
+
+def _protocol(plan: EvalPlan) -> Html:
+    """In what a plan differs from the protocol that is standard today, in words."""
+    if plan.benchmark not in BENCHMARKS:
+        return NOTHING
+    found = differences(standard_plan(plan, grader_version=GRADER_VERSION), plan)
+    if not found:
+        return Html("<p class='about'>Follows the standard protocol.</p>")
+    return fill("<p>Differs from the standard protocol (named first) in: {found}.</p>", found="; ".join(found))
 
 
 def _score(row: ResultRow) -> Html:

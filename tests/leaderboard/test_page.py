@@ -36,6 +36,7 @@ class Site:
     """A running page, what it shows, and the browser that looks at it."""
 
     url: str
+    store: SqliteStore
     plan_key: str
     queue: MemoryQueue
     live: MemoryLive
@@ -88,6 +89,7 @@ def site(browser: Browser, tmp_path: Path) -> Iterator[Site]:
     tab.on("request", lambda request: hosts.add(urlsplit(request.url).hostname or ""))
     yield Site(
         url=f"http://127.0.0.1:{port}/",
+        store=store,
         plan_key=plan_key,
         queue=queue,
         live=live,
@@ -119,6 +121,8 @@ class TestInABrowser:
             "": "Leaderboard",
             "submit": "Submit a model",
             "queue": "Queue",
+            "compare": "Compare two results",
+            f"compare?a={site.plan_key}&b={site.plan_key}": "Compare two results",
             f"result?plan={site.plan_key}&problem=p3&attempt=1": "MATH-500 of open-r1/OpenR1-Distill-7B",
             "result?plan=<script>": "Result",
         }
@@ -144,6 +148,23 @@ class TestInABrowser:
         assert urlsplit(tab.url).query == f"plan={site.plan_key}&show=wrong&problem=p4"
         tab.go_back()
         expect(tab.get_by_role("heading", name="Problem p3, attempt 2")).to_be_visible()
+
+    def test_two_results_are_chosen_from_lists_of_one_benchmark_and_compared(self, site: Site) -> None:
+        other = publish(site.store, measured(model="other/weaker", correct_problems=1))
+        publish(site.store, measured("aime_2024", model="other/elsewhere"))
+        tab = site.page
+        tab.goto(f"{site.url}result?plan={site.plan_key}")
+        tab.get_by_role("link", name="compare with another result").click()
+        tab.get_by_label("Second result").click()
+        expect(tab.get_by_role("option", name=re.compile("elsewhere"))).to_have_count(0)
+        tab.get_by_role("option", name=re.compile("weaker")).click()
+        expect(tab.get_by_text("Could this benchmark have shown it?")).to_be_visible()
+        expect(tab.get_by_text("The same protocol")).to_be_visible()
+        tab.get_by_role("link", name="Swap the two").click()
+        assert urlsplit(tab.url).query == f"a={other}&b={site.plan_key}"
+        expect(tab.get_by_text("model other/weaker vs open-r1/OpenR1-Distill-7B")).to_be_visible()
+        tab.goto(f"{site.url}compare?a={site.plan_key}&b=<script>")
+        expect(tab.get_by_role("alert")).to_contain_text("no result '<script>'")
 
     def test_the_queue_moves_by_itself_and_leaves_folds_and_scrolling_alone(self, site: Site) -> None:
         tab = site.page

@@ -1,0 +1,168 @@
+"""Two results side by side: scores, the paired difference, what the benchmark could have shown, what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from evaluator.benchmarks import BENCHMARKS
+from leaderboard.charts import interval_bar
+from leaderboard.compare import MIXED, ResultComparison, conclusion, could_have_shown, p_value, signed
+from leaderboard.types import ResultRow
+from leaderboard.views.markup import (
+    NOTHING,
+    Column,
+    Html,
+    Row,
+    badge,
+    count,
+    facts,
+    fill,
+    interval,
+    join,
+    model_name,
+    moment,
+    notice,
+    page_link,
+    points,
+    short_commit,
+    table,
+    visible,
+)
+
+INTRO = (
+    "Two results of one benchmark, compared problem by problem. Pairing takes out how hard each problem is, so this "
+    "shows smaller differences than two intervals side by side."
+)
+
+
+def compare_head() -> Html:
+    """What this page is for."""
+    return fill("<h1>Compare two results</h1><p class='lead'>{intro}</p>", intro=INTRO)
+
+
+def choose_two() -> Html:
+    """What to show before two results are chosen."""
+    return Html("<p class='quiet'>Choose two results. The second list holds those of the same benchmark.</p>")
+
+
+def choices(rows: Iterable[ResultRow]) -> list[tuple[str, str]]:
+    """(label, plan key) of every result that may be chosen: by benchmark, highest score first."""
+    order = {name: place for place, name in enumerate(BENCHMARKS)}
+    ordered = sorted(rows, key=lambda r: (order.get(r.benchmark, len(order)), -r.statistics.score, r.model, r.plan_key))
+    return [(visible(_label(row)), row.plan_key) for row in ordered]
+
+
+def partners(rows: Sequence[ResultRow], chosen: str | None) -> list[tuple[str, str]]:
+    """The choices that can be compared with the chosen result; all where none is chosen."""
+    benchmark = next((row.benchmark for row in rows if row.plan_key == chosen), None)
+    return choices(row for row in rows if benchmark in (None, row.benchmark) and row.plan_key != chosen)
+
+
+def _label(row: ResultRow) -> str:
+    revision = f" {row.revision}" if row.revision else ""
+    return (
+        f"{_title(row.benchmark)} · {points(row.statistics.score)} · {row.model}{revision} "
+        f"{short_commit(row.commit)} · {row.attempts_per_problem} attempts · {row.plan_key[:6]}"
+    )
+
+
+def comparison_section(compared: ResultComparison) -> Html:
+    """The whole comparison."""
+    title = _title(compared.a.benchmark)
+    return fill(
+        '<div data-title-of-page="{a} and {b} on {title}"></div>'
+        "<section aria-labelledby='difference-title'><h2 id='difference-title'>{title}</h2>{mixed}"
+        "<p><b>{conclusion}</b></p><p>{power}</p></section><section>{sides}</section><section>{numbers}</section>"
+        "<div class='columns'>{protocol}{model}</div><p><a href='{swap}'>Swap the two</a></p>",
+        a=compared.a.model,
+        b=compared.b.model,
+        title=title,
+        mixed=notice(MIXED, "bad") if compared.protocol else NOTHING,
+        conclusion=conclusion(compared),
+        power=could_have_shown(compared),
+        sides=_sides(compared),
+        numbers=_numbers(compared),
+        protocol=_differing(
+            "Protocol: first vs second", compared.protocol, "The same protocol, so the scores are comparable."
+        ),
+        model=_differing("What was measured: first vs second", compared.model, "The same weights, measured once each."),
+        swap=page_link("compare", a=compared.b.plan_key, b=compared.a.plan_key),
+    )
+
+
+def _sides(compared: ResultComparison) -> Html:
+    columns = (
+        Column(head="Result"),
+        Column(head="Model", css="model"),
+        Column(head="Score", numeric=True),
+        Column(head="95 % interval"),
+        Column(head="Attempts", numeric=True),
+        Column(head="Ahead on", numeric=True),
+        Column(head="Measured", css="date"),
+    )
+    rows = (
+        _side("first", compared.a, compared.a_ahead),
+        _side("second", compared.b, compared.b_ahead),
+    )
+    caption = fill("Both results <span class='quiet'>Ahead on: problems that this one solved more often.</span>")
+    return table(caption=caption, columns=columns, rows=rows, cards=True)
+
+
+def _side(name: str, row: ResultRow, ahead: int) -> Row:
+    return Row(
+        cells=(
+            name,
+            fill(
+                '{name} <span class="sub">{revision} <code>{commit}</code></span>{ranked}',
+                name=model_name(row.model, row.commit),
+                revision=row.revision,
+                commit=short_commit(row.commit),
+                ranked=NOTHING if row.ranked else badge("not ranked", "muted"),
+            ),
+            fill(
+                '<a class="value" href="{link}">{score}</a>',
+                link=page_link("result", plan=row.plan_key),
+                score=points(row.statistics.score),
+            ),
+            fill(
+                '<span class="cell">{bar}{bounds}</span>',
+                bar=interval_bar(row.statistics.score, row.statistics.ci95),
+                bounds=interval(row.statistics.ci95),
+            ),
+            count(row.attempts_per_problem),
+            f"{count(ahead)} of {count(row.problems)}",
+            moment(row.measured_at, day_only=True),
+        ),
+        key=name,
+    )
+
+
+def _numbers(compared: ResultComparison) -> Html:
+    numbers = compared.numbers
+    low_high = numbers.ci95 and f"{signed(numbers.ci95[0])} to {signed(numbers.ci95[1])}"
+    return facts(
+        {
+            "difference, first minus second": fill("<b>{value}</b> points", value=signed(numbers.difference)),
+            "95 % interval of the difference": low_high,
+            "standard error, paired": points(numbers.stderr) if numbers.stderr is not None else None,
+            "p-value, sign flips of the problems": p_value(numbers.p_value).removeprefix("= "),
+            "smallest difference shown 4 times in 5": points(numbers.detectable) if numbers.detectable else None,
+        }
+    )
+
+
+def _differing(title: str, lines: Sequence[str], none: str) -> Html:
+    return fill(
+        "<section><h2>{title}</h2>{lines}</section>",
+        title=title,
+        lines=difference_list(lines) if lines else fill("<p>{none}</p>", none=none),
+    )
+
+
+def difference_list(lines: Sequence[str]) -> Html:
+    """Differences of two plans, one line each."""
+    return fill("<ul>{lines}</ul>", lines=join(fill("<li>{line}</li>", line=line) for line in lines))
+
+
+def _title(benchmark: str) -> str:
+    return BENCHMARKS[benchmark].title if benchmark in BENCHMARKS else benchmark

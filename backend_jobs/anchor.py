@@ -139,7 +139,7 @@ def _cells(row: AnchorRow) -> tuple[str, ...]:
         str(row.problems * row.attempts),
         f"{row.score:.2f}",
         f"{row.author_score:.2f}",
-        f"{row.score - row.author_score:+.2f}",
+        f"{round(row.score - row.author_score, 2) + 0.0:+.2f}",
         f"{row.agreement:.2f}",
         *(str(row.verdicts[name]) for name in VERDICTS),
         str(row.truncated),

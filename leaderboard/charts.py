@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from evaluator.types import BudgetPoint
 from leaderboard.types import CurvePoint
 from leaderboard.views.markup import Html, fill, interval, join, page_link, points
 
@@ -43,10 +44,58 @@ def training_curve(title: str, curve: Sequence[CurvePoint]) -> Html:
         height=HEIGHT,
         words=in_words(title, ordered),
         grid=join(_score_tick(scale, value) for value in (0, 25, 50, 75, 100)),
-        axes=join([*(_step_tick(scale, step) for step in steps), _axis_labels()]),
+        axes=join([*(_tick(scale.x(step), f"{step:,}") for step in steps), _axis_labels("training step")]),
         band=_band(scale, ordered),
         line=_line(scale, ordered),
         marks=join(_mark(scale, point) for point in ordered),
+    )
+
+
+def budget_curve(curve: Sequence[BudgetPoint]) -> Html:
+    """The score over answer budgets, doubling from left to right: the lower bound as a line, exact points as dots."""
+    ordered = sorted(curve, key=lambda point: point.tokens)
+    bound, exact = [p for p in ordered if not p.exact], [p for p in ordered if p.exact]
+    last = ordered[-1].tokens
+    octaves = max(1, math.ceil(math.log2(last / ordered[0].tokens)))
+    scale = Scale(last_step=octaves)
+
+    def at(tokens: int, score: float) -> tuple[float, float]:
+        return scale.x(octaves + math.log2(tokens / last)), scale.y(score)
+
+    ticks = join(_tick(scale.x(octaves - k), f"{last / 2**k:,.0f}") for k in range(octaves + 1) if last >= 2**k)
+    corners = [at(p.tokens, p.ci95[1]) for p in bound] + [at(p.tokens, p.ci95[0]) for p in reversed(bound)]
+    return fill(
+        '<svg viewBox="0 0 {width} {height}" role="img" aria-label="{words}">{grid}{ticks}{labels}'
+        '<polygon class="band" points="{band}"/><polyline class="line" points="{line}"/>{dots}</svg>',
+        width=WIDTH,
+        height=HEIGHT,
+        words=budget_in_words(ordered),
+        grid=join(_score_tick(scale, value) for value in (0, 25, 50, 75, 100)),
+        ticks=ticks,
+        labels=_axis_labels("answer budget, tokens"),
+        band=_path(corners),
+        line=_path([at(p.tokens, p.score) for p in bound]),
+        dots=join(_dot(p, *at(p.tokens, p.score)) for p in exact),
+    )
+
+
+def budget_in_words(curve: Sequence[BudgetPoint]) -> str:
+    """The budget curve as a sentence."""
+    values = "; ".join(
+        f"{p.tokens:,} tokens: {'' if p.exact else 'at least '}{points(p.score)} ({interval(p.ci95)})" for p in curve
+    )
+    return f"Accuracy in points with 95 % interval by answer budget: {values}."
+
+
+def _dot(point: BudgetPoint, x: float, y: float) -> Html:
+    return fill(
+        '<g><title>exactly {score} ({bounds}) within {tokens} tokens</title><circle class="dot" cx="{x}" cy="{y}" '
+        'r="4"/></g>',
+        score=points(point.score),
+        bounds=interval(point.ci95),
+        tokens=f"{point.tokens:,}",
+        x=_number(x),
+        y=_number(y),
     )
 
 
@@ -100,22 +149,23 @@ def _score_tick(scale: Scale, value: int) -> Html:
     )
 
 
-def _step_tick(scale: Scale, step: int) -> Html:
+def _tick(x: float, label: str) -> Html:
     return fill(
-        '<text class="tick" x="{x}" y="{y}" text-anchor="middle">{step}</text>',
-        x=_number(scale.x(step)),
+        '<text class="tick" x="{x}" y="{y}" text-anchor="middle">{label}</text>',
+        x=_number(x),
         y=HEIGHT - BOTTOM + 18,
-        step=f"{step:,}",
+        label=label,
     )
 
 
-def _axis_labels() -> Html:
+def _axis_labels(across: str) -> Html:
     return fill(
-        '<text class="label" x="{x}" y="{y}" text-anchor="middle">training step</text>'
-        '<text class="label" transform="rotate(-90)" x="{across}" y="12" text-anchor="middle">accuracy, points</text>',
+        '<text class="label" x="{x}" y="{y}" text-anchor="middle">{across}</text>'
+        '<text class="label" transform="rotate(-90)" x="{middle}" y="12" text-anchor="middle">accuracy, points</text>',
         x=(LEFT + WIDTH - RIGHT) // 2,
         y=HEIGHT - 6,
-        across=-(TOP + HEIGHT - BOTTOM) // 2,
+        across=across,
+        middle=-(TOP + HEIGHT - BOTTOM) // 2,
     )
 
 

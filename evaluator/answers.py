@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from evaluator.letters import lone_letter, stated_letter
+
 THOUGHT_OPENS = re.compile(r"<think>|<\|begin_of_thought\|>")
 THOUGHT_CLOSES = re.compile(r"<\\?/think>|<\|end_of_thought\|>")
 # A backslash pair is consumed whole, so that \{ and \\ never count as braces.
@@ -31,39 +33,6 @@ FORMULA = re.compile(r"(?:\$\$|\$|\\\(|\\\[)(?P<inner>(?:[^$\\]|\\[^()\[\]])+)(?
 TEXT_GROUP = re.compile(r"\\(?:text|textbf|mathrm|mbox|begin|end|operatorname)\s*\{[^{}]*\}")
 WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 LONGEST_LINE = 2_000
-
-OPENINGS = r"(?:[\s*_`\"'(\[{$]|\\\(|\\\[|\\(?:text|textbf|mathrm|mathbf|boxed) ?\{){0,12}"
-LETTER = OPENINGS + r"(?P<letter>[A-D])(?![A-Za-z0-9_'’]|\s*(?:or|and|/)\s*[A-D]\b)"
-LONE_ENDING = r"[ \t*_)\]}$.]{0,12}$"
-STATED = (
-    r"\b(?:answer|choice|option|selection)\b[^.\n]{0,60}?"
-    r"(?:\bis\b|\bwould be\b|\bmust be\b|\bshould be\b|:|=)[\s*_]{0,6}"
-    r"(?:for sure |clearly |definitely |therefore |thus |most likely |probably )?"
-    r"(?:(?:the )?(?:option|choice|answer|letter) )?[\s*:]{0,6}"
-)
-STATEMENTS = (
-    re.compile(r"\\boxed\s*\{" + LETTER),
-    re.compile(rf"(?i:{STATED})" + LETTER),
-    re.compile(r"(?i:\banswer ?[:：]?)" + LETTER),
-    re.compile(r"(?i:\banswer ?:)" + OPENINGS + "(?P<letter>[a-d])" + LONE_ENDING, re.MULTILINE),
-    re.compile(r"(?i:\bi(?:'ll| will| would)? (?:choose|pick|select|go with) (?:option |choice |answer )?)" + LETTER),
-    re.compile(r"(?i:\b(?:it(?:'s| is| must be)|therefore|so|thus|hence),? (?:option |choice )?)" + LETTER),
-    re.compile(
-        r"(?i:\b(?:option|choice|answer)) " + LETTER + r"[*)\].]{0,6} (?i:is (?:the )?(?:correct|right|best)\b)"
-    ),
-    re.compile(
-        r"(?i:^|[.,;:]\s|\b(?:so|thus|hence|therefore|that)\s)"
-        + LETTER
-        + r"[*)\]]{0,6} (?i:is (?:the )?(?:correct|right)\b)",
-        re.MULTILINE,
-    ),
-)
-"""Explicit statements of a letter; the one that ends last wins."""
-LONE_LETTER = re.compile(r"^[ \t*_(\[$]{0,12}(?P<letter>[A-Da-d])" + LONE_ENDING, re.MULTILINE)
-LEADING_LETTER = re.compile(
-    r"^[ \t*_(\[]{0,12}(?P<letter>[A-D])(?:[*_)\]]{0,6}[.:,)](?!\w)|[*_)\]]{0,6} (?=[A-Z0-9(])|\)|$)", re.MULTILINE
-)
-"""Without any statement: a line that is only a letter, then the one letter that lines begin with (`C Cecile`)."""
 
 
 class Place(StrEnum):
@@ -142,12 +111,12 @@ def math_answer(region: Region) -> Answer | None:
 
 
 def letter_answer(region: Region) -> Answer | None:
-    """The option letter (A to D) that a completion settles on, or None. The last explicit statement wins."""
+    """The option letter (A to D) that a completion settles on, or None: see `evaluator.letters`."""
     if region.text is None:
         return None
-    if (letter := _stated_letter(region.text) or _lone_letter(region.text)) is not None:
+    if (letter := stated_letter(region.text) or lone_letter(region.text)) is not None:
         return Answer(text=letter, place=Place.FINAL_LINE)
-    if (letter := _stated_letter(region.thought)) is not None:
+    if (letter := stated_letter(region.thought)) is not None:
         return Answer(text=letter, place=Place.THOUGHT_BOX)
     return None
 
@@ -247,15 +216,3 @@ def _final_line(region: str) -> Answer | None:
     if _is_expression(line):
         return Answer(text=line, place=Place.FINAL_LINE)
     return Answer(text=f"final answer is {line}", place=Place.FINAL_LINE, exact=False)
-
-
-def _stated_letter(text: str) -> str | None:
-    ends = [(match.end(), match["letter"]) for pattern in STATEMENTS for match in pattern.finditer(text)]
-    return str(max(ends)[1]).upper() if ends else None
-
-
-def _lone_letter(text: str) -> str | None:
-    if alone := [match["letter"] for match in LONE_LETTER.finditer(text)]:
-        return str(alone[-1]).upper()
-    leading = {match["letter"] for match in LEADING_LETTER.finditer(text)}
-    return leading.pop() if len(leading) == 1 else None

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from evaluator.answers import Place, Region, answer_region, last_box, letter_answer, math_answer, unwrap
+from evaluator.answers import Place, Region, answer_region, last_box, math_answer, unwrap
 
 
 def region_text(text: str, **facts: object) -> str | None:
@@ -167,66 +167,6 @@ def test_a_currency_sign_is_part_of_a_target() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "letter"),
-    [
-        ("Answer: B", "B"),
-        ("Answer:C", "C"),
-        ("**Answer: C**", "C"),
-        ("**Answer:** C", "C"),
-        ("Answer: $\\boxed{D}$", "D"),
-        ("Answer: $\\text{B}$", "B"),
-        ("Answer: (A)", "A"),
-        ("Answer: A) 5 m/s", "A"),
-        ("Answer: b", "B"),
-        ("### Answer\n\nB", "B"),
-        ("\\[\\boxed{\\text{(C)}}\\]", "C"),
-        ("The correct answer is **B) heavy water**.", "B"),
-        ("The answer is: \n\n**D**", "D"),
-        ("So the best choice would be (B).", "B"),
-        ("Hence option (D) is right.", "D"),
-        ("Therefore, A is the correct choice.", "A"),
-        ("I choose A.", "A"),
-        ("It's not A because that fails, therefore I think it's B", "B"),
-        ("The answer is for sure D, it can't be A or B", "D"),
-        ("D. it can't be A or B", "D"),
-        ("C Cecile", "C"),
-        ("Answer: A\nWait, no. Answer: B", "B"),
-        ("The answer cannot be A, so the answer is B", "B"),
-        ("Option A is incorrect. Option B is the correct answer", "B"),
-        ("Answer: A. Option B is incorrect because it is wrong.", "A"),
-        ("Answer: A. Vitamin C is the best known antioxidant.", "A"),
-    ],
-)
-def test_the_last_explicit_letter_wins(text: str, letter: str) -> None:
-    found = letter_answer(Region(text=text))
-    assert found is not None
-    assert found.text == letter
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "A photon is emitted. Because of a Doppler shift it is red.",
-        "I think a big answer is a mess.",
-        "Answer: B or C",
-        "Answer: None of these",
-        "Answer: $LETTER",
-        "Answer: Dipole moment",
-        "A) 5\nB) 6\nC) 7\nD) 8",
-        "",
-    ],
-)
-def test_a_text_without_an_explicit_letter_has_no_letter(text: str) -> None:
-    assert letter_answer(Region(text=text)) is None
-
-
-def test_a_letter_only_inside_a_closed_thought_is_found_there() -> None:
-    found = letter_answer(Region(text="", thought="Therefore the answer is C."))
-    assert found is not None
-    assert (found.text, found.place) == ("C", Place.THOUGHT_BOX)
-
-
-@pytest.mark.parametrize(
     "text",
     [
         "\\boxed{" * 12_000,
@@ -248,5 +188,4 @@ def test_a_letter_only_inside_a_closed_thought_is_found_there() -> None:
 def test_reading_an_endless_loop_takes_linear_time(text: str) -> None:
     started = time.process_time()
     math_answer(answer_region(text, finish_reason="stop"))
-    letter_answer(Region(text=text))
     assert time.process_time() - started < 2.0

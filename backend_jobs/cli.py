@@ -122,6 +122,12 @@ def _lighteval(of: argparse._SubParsersAction[argparse.ArgumentParser], settings
 
 def _history(of: argparse._SubParsersAction[argparse.ArgumentParser], settings: Settings) -> None:
     """The verbs that go back to a published result."""
+    compare = of.add_parser("compare", help="compare two published results, problem by problem")
+    compare.add_argument("results", nargs=2, metavar="RESULT_ID", help="a result's id, as its page and --json name it")
+    _store(compare, settings)
+    compare.add_argument("--json", action="store_true", help="make the last line one JSON object")
+    compare.set_defaults(run=verbs.compare)
+
     regrade = of.add_parser("regrade", help="grade stored attempts again, without an engine; keeps the older result")
     which = regrade.add_mutually_exclusive_group(required=True)
     which.add_argument("result", nargs="?", metavar="RESULT_ID", help="the plan key of a published result")

@@ -43,6 +43,8 @@ from evaluator.plan import generation_key, plan_key, protocol_key
 from evaluator.prepare import Options
 from evaluator.samples import load_samples
 from evaluator.types import Checkpoint, Measurement, to_json
+from leaderboard.board import Board
+from leaderboard.compare import compare_results, comparison_lines, comparison_report
 from leaderboard.live import FileLive
 from leaderboard.results import publish_changes
 from leaderboard.store import Changes, Snapshot, update
@@ -180,6 +182,13 @@ def anchor(options: argparse.Namespace, _: Settings) -> Result:
         return to_json(checked)
     print(anchor_table(checked))
     return None
+
+
+def compare(options: argparse.Namespace, settings: Settings) -> Result:
+    """Compare two published results over the same problems."""
+    del settings
+    compared = compare_results(Board(open_store(options.store)), *options.results)
+    return comparison_report(compared) if options.json else comparison_lines(compared)
 
 
 def train(options: argparse.Namespace, settings: Settings) -> Result:

@@ -105,12 +105,19 @@ def test_effective_size_never_exceeds_the_attempts_there_are() -> None:
     assert (low, high) == pytest.approx(wilson(0.5, 8, 3.182446305284263))
 
 
-@pytest.mark.parametrize("mean", [0.05, 0.3, 0.7, 0.95])
-def test_interval_covers_the_true_score_in_simulation(mean: float) -> None:
+@pytest.mark.parametrize("concentration", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("attempts", [1, 8, 64])
+@pytest.mark.parametrize("problems", [30, 198])
+def test_interval_covers_the_true_score_in_simulation(problems: int, attempts: int, concentration: float) -> None:
+    # The whole grid with 20,000 runs per cell, beside other intervals: benchmarks/interval_coverage.py.
     generator = np.random.default_rng(11)
-    draws = [s.ci95(beta_outcomes(generator, 30, 4, mean)) for _ in range(500)]
-    covered = np.mean([low <= 100 * mean <= high for low, high in draws])
-    assert covered >= 0.92
+    for mean in (0.05, 0.5, 0.97):
+        difficulty = generator.beta(mean * concentration, (1 - mean) * concentration, (3000, problems))
+        means = generator.binomial(attempts, difficulty) / attempts
+        low, high = s.intervals(means, draws=problems * attempts)
+        covered = ((low <= 100 * mean) & (100 * mean <= high)).mean()
+        assert covered >= 0.925, mean
+        assert problems < 198 or covered <= 0.975, mean
 
 
 def test_many_intervals_at_once_are_the_same_intervals() -> None:

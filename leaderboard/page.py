@@ -22,6 +22,7 @@ from leaderboard.submissions import LONGEST_NOTE, LONGEST_PATH
 from leaderboard.types import JobRecord, ResultRow, Status
 from leaderboard.views import board as board_view
 from leaderboard.views import compare as compare_view
+from leaderboard.views import history as history_view
 from leaderboard.views import problems as problems_view
 from leaderboard.views import queue as queue_view
 from leaderboard.views import result as result_view
@@ -328,8 +329,11 @@ def render_result(context: PageContext, query: Mapping[str, str]) -> Html:
     return join(
         [
             result_view.result_head(row),
+            history_view.replaced_notice(row),
+            history_view.budget_section(row),
             _or_refusal(lambda: breakdown_section(row, context.board.problems(row.plan_key))),
             _problems(context.board, row, selection),
+            history_view.history_section(row, context.board.rows()),
             result_view.result_making(row, source=_source(context, row)),
         ]
     )

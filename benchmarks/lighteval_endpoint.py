@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lighteval.models.abstract_model import LightevalModel, ModelConfig
+from lighteval.models.model_input import GenerationParameters
 from lighteval.models.model_output import ModelResponse
 from lighteval.tasks.requests import Doc
 from lighteval.utils.cache_management import SampleCache
@@ -24,6 +25,8 @@ from evaluator.errors import EngineFailed
 from evaluator.types import Completion, Refusal, Request, Sampling
 
 CONCURRENCY = 128
+SAMPLING = Sampling()
+RECORDED = ("temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty")
 Key = tuple[str, str, int]
 
 
@@ -40,6 +43,8 @@ class EndpointModel(LightevalModel):
     is_async = True
 
     def __init__(self, config: ModelConfig, base_url: str | None = None) -> None:
+        # What lighteval's results file will say of the decoding is what is really sent.
+        config.generation_parameters = GenerationParameters(**{name: getattr(SAMPLING, name) for name in RECORDED})
         self.config = config
         self.endpoint = Endpoint(
             base_url=base_url or os.environ["OPENAI_BASE_URL"],
@@ -79,7 +84,7 @@ class EndpointModel(LightevalModel):
                 system_prompt=self.config.system_prompt,
                 seed=plan.seed(0, problem_id, attempt),
                 max_tokens=doc.generation_size,
-                sampling=Sampling(),
+                sampling=SAMPLING,
                 order=float(attempt),
             )
             for attempt in range(first, first + doc.num_samples)

@@ -69,7 +69,7 @@ def _groups(title: str, groups: Sequence[GroupScore]) -> Html:
         if few
         else "Each interval is for problems of that group alone."
     )
-    caption = fill("{title} <span class='quiet'>{note}</span>", title=title, note=note)
+    caption = fill("<b>{title}</b> <span class='quiet'>{note}</span>", title=title, note=note)
     return fill("<section>{table}</section>", table=table(caption=caption, columns=columns, rows=rows, css="dense"))
 
 
@@ -79,13 +79,16 @@ def _tries(row: ResultRow, problems: Sequence[ProblemRow]) -> Html:
         return NOTHING
     n = row.attempts_per_problem
     rows = [
-        Row(cells=(f"pass@{k}", points(score), "the score" if k == 1 else f"one right in {k} tries"), key=f"pass{k}")
+        Row(
+            cells=(f"pass@{k}", points(score), "the score" if k == 1 else f"at least one right in {k} tries"),
+            key=f"pass{k}",
+        )
         for k, score in pass_at([_tally(p, "") for p in problems])
     ]
     rows.append(Row(cells=(f"maj@{n}", points(row.statistics.maj_at_n), f"the most frequent answer of {n}"), key="maj"))
     columns = (Column(head="Measure"), Column(head="Points", numeric=True), Column(head="What counts as right"))
     caption = fill(
-        "By number of tries <span class='quiet'>pass@k by the unbiased estimator 1 − C(n − c, k) / C(n, k), "
+        "<b>By number of tries</b> <span class='quiet'>pass@k by the unbiased estimator 1 − C(n − c, k) / C(n, k), "
         "n = {n} attempts; equal answers vote together in maj@n.</span>",
         n=n,
     )
@@ -116,7 +119,7 @@ def _letters(problems: Sequence[ProblemRow]) -> Html:
         Column(head="Excess, points", numeric=True),
         Column(head="Interval", numeric=True),
     )
-    caption = fill("Letters chosen <span class='quiet'>{note}</span>", note=position_note(counts))
+    caption = fill("<b>Letters chosen</b> <span class='quiet'>{note}</span>", note=position_note(counts))
     return fill("<section>{table}</section>", table=table(caption=caption, columns=columns, rows=rows, css="dense"))
 
 

@@ -120,7 +120,7 @@ def _protocol(plan: EvalPlan) -> Html:
     found = differences(standard_plan(plan, grader_version=GRADER_VERSION), plan)
     if not found:
         return Html("<p class='about'>Follows the standard protocol.</p>")
-    return fill("<p>Differs from the standard protocol (named first) in: {found}.</p>", found="; ".join(found))
+    return fill("<p>Differs from the standard protocol (named first) in: {found}</p>", found="; ".join(found))
 
 
 def _score(row: ResultRow) -> Html:

@@ -119,7 +119,7 @@ def test_subjects_and_levels_have_tables_with_intervals_and_a_word_of_caution() 
 
 def test_pass_at_k_and_the_majority_are_listed_by_number_of_tries() -> None:
     text = assert_harmless(breakdown_section(row([2, 0]), opened([2, 0]))).text
-    for line in ("pass@125.0the score", "pass@241.7one right in 2 tries", "pass@450.0one right in 4 tries", "maj@4"):
+    for line in ("pass@125.0the score", "pass@241.7at least one right in 2 tries", "pass@450.0at least one", "maj@4"):
         assert line in text
     assert "By subject" not in text
     assert "Letters chosen" not in text

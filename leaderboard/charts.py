@@ -75,7 +75,7 @@ def budget_curve(curve: Sequence[BudgetPoint]) -> Html:
         labels=_axis_labels("answer budget, tokens"),
         band=_path(corners),
         line=_path([at(p.tokens, p.score) for p in bound]),
-        dots=join(_dot(p, *at(p.tokens, p.score)) for p in exact),
+        dots=join(_dot(p, at(p.tokens, p.score), [at(p.tokens, bound)[1] for bound in p.ci95]) for p in exact),
     )
 
 
@@ -87,15 +87,18 @@ def budget_in_words(curve: Sequence[BudgetPoint]) -> str:
     return f"Accuracy in points with 95 % interval by answer budget: {values}."
 
 
-def _dot(point: BudgetPoint, x: float, y: float) -> Html:
+def _dot(point: BudgetPoint, place: tuple[float, float], bounds: Sequence[float]) -> Html:
     return fill(
-        '<g><title>exactly {score} ({bounds}) within {tokens} tokens</title><circle class="dot" cx="{x}" cy="{y}" '
-        'r="4"/></g>',
+        "<g><title>exactly {score} ({interval}) within {tokens} tokens</title>"
+        '<line class="whisker" x1="{x}" x2="{x}" y1="{low}" y2="{high}"/>'
+        '<circle class="dot" cx="{x}" cy="{y}" r="4"/></g>',
         score=points(point.score),
-        bounds=interval(point.ci95),
+        interval=interval(point.ci95),
         tokens=f"{point.tokens:,}",
-        x=_number(x),
-        y=_number(y),
+        x=_number(place[0]),
+        y=_number(place[1]),
+        low=_number(bounds[0]),
+        high=_number(bounds[1]),
     )
 
 

@@ -63,9 +63,10 @@ def budget_section(row: ResultRow) -> Html:
         return NOTHING
     exact = "Dots are exact: the answers were cut there and graded again." if any(p.exact for p in row.budget) else ""
     return fill(
-        "<section><h2>Score by answer budget</h2><figure class='curve'>{curve}<figcaption>A lower bound: the share of "
-        "attempts that ended, and were right, within so many tokens, with its 95 % interval. {exact}</figcaption>"
-        "</figure><details><summary>As a table</summary>{table}</details></section>",
+        "<section><h2>Score by answer budget</h2><div class='curves'><figure class='curve'>{curve}</figure></div>"
+        "<p class='quiet'>A lower bound: the share of attempts that ended, and were right, within so many tokens, with "
+        "its 95 % interval; at the full budget it is the score. {exact}</p>"
+        "<details><summary>As a table</summary>{table}</details></section>",
         curve=budget_curve(row.budget),
         exact=exact,
         table=_budgets(row.budget),
@@ -81,9 +82,7 @@ def _regraded(change: Regrading) -> Html:
         link=page_link("result", plan=change.plan_key),
         old=points(change.score),
         version=change.grader_version,
-        problems=f"The verdicts of {count(len(change.changed))} problems changed."
-        if change.changed
-        else "No verdict changed.",
+        problems=f"Problems whose verdicts changed: {count(len(change.changed))}.",
         changed=_changed(change) if change.changed else NOTHING,
     )
 

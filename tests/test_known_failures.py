@@ -256,4 +256,5 @@ def test_11_rows_of_different_settings_never_share_a_rank_and_the_page_says_how_
     assert differences(ours.plan, greedy.plan) == ["temperature 0.6 vs 0.0"]
     row = result_row(greedy, checkpoint=checkpoint("c/three"), measured_at=AT)
     assert "sampling parameters other than the protocol" in result_head(row)
+    assert "temperature 0.6 vs 0.0" in result_head(row)
     assert "not ranked" in leaderboard_page(Board(store), [], {})

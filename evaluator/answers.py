@@ -15,6 +15,8 @@ THOUGHT_OPENS = re.compile(r"<think>|<\|begin_of_thought\|>")
 THOUGHT_CLOSES = re.compile(r"<\\?/think>|<\|end_of_thought\|>")
 # A backslash pair is consumed whole, so that \{ and \\ never count as braces.
 BOX_TOKENS = re.compile(r"(?P<box>\\{1,2}(?:boxed|fbox)\s*\{)|\\.|[{}]", re.DOTALL)
+# With the whole run of backslashes before it, so that a scan from here pairs them as one from the start would.
+BOX_OPENS = re.compile(r"(?<!\\)\\+(?:boxed|fbox)\s*\{")
 BARE_BOX = re.compile(r"\\boxed\s*(-?[0-9][0-9.,]*(?<![.,])|[A-Za-z](?![A-Za-z]))")
 EMPTY_BOX = re.compile(r"\\boxed\s*\{\s*\}")
 # What a model boxes when it quotes the instructions.
@@ -22,6 +24,12 @@ PLACEHOLDERS = frozenset({"", "ANSWER", "...", "\\ldots", "\\dots", "answer", "\
 TAG_BOX = re.compile(r"<boxed>((?:(?!\\boxed)[^<]){1,2000})</boxed>")
 BOX_JOINT = re.compile(
     r"(?:[\s$,;]|\\[()\[\], ;!]|\\quad|\\text\s*\{\s*(?:and|or)\s*\}|\band\b|\bor\b|\b[A-Za-z](?:_\{?[0-9]\}?)?\s*=)*"
+)
+# "1 papers and 2 bins": a few words of one sentence that end in "and", none of which judges or concludes.
+WORDS_JOINT = re.compile(
+    r"(?:[\s$}]|\\text\s*\{)*(?:(?!(?:is|are|not|wrong|so|thus|then|hence|therefore|answer)\b)[A-Za-z()]+\s+){1,4}"
+    r"(?:and|or)\s*\}?[\s$]*",
+    re.IGNORECASE,
 )
 JOINS = re.compile(r",|;|\band\b|\bor\b")
 LONGEST_JOINT = 40
@@ -31,7 +39,10 @@ SPECIAL_TOKENS = re.compile(r"<[|｜][^|｜<>\n]{1,40}[|｜]>|</s>|<eos>")
 # Whole-string delimiters of one formula; `\$` (a currency) never counts as one.
 FORMULA = re.compile(r"(?:\$\$|\$|\\\(|\\\[)(?P<inner>(?:[^$\\]|\\[^()\[\]])+)(?:\$\$|\$|\\\)|\\\])", re.DOTALL)
 TEXT_GROUP = re.compile(r"\\(?:text|textbf|mathrm|mbox|begin|end|operatorname)\s*\{[^{}]*\}")
-WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
+WORD = re.compile(
+    r"(?<![\\A-Za-z])[A-Za-z]{2,}|[\u0400-\u04ff]{2,}|[\u0600-\u06ff\u0900-\u0dff\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
+)
+"""Two letters in a row, or one of a script in which no formula is written."""
 LONGEST_LINE = 2_000
 
 
@@ -130,8 +141,7 @@ def last_box(text: str) -> str | None:
     start = None
     for box in reversed(_boxes(text)):
         joint = "" if start is None else text[box.end : start]
-        joined = len(joint) <= LONGEST_JOINT and BOX_JOINT.fullmatch(joint) and (not joint or JOINS.search(joint))
-        if start is not None and not joined:
+        if start is not None and not _joins(joint):
             break
         content = clean(text[box.inner_start : box.inner_end])
         if content not in PLACEHOLDERS:
@@ -139,6 +149,13 @@ def last_box(text: str) -> str | None:
             if content not in found:
                 found.insert(0, content)
     return ", ".join(found) or None
+
+
+def _joins(joint: str) -> bool:
+    """Whether two boxes with this text between them are one answer."""
+    if len(joint) > LONGEST_JOINT or (joint and not JOINS.search(joint)):
+        return False
+    return bool(BOX_JOINT.fullmatch(joint) or WORDS_JOINT.fullmatch(joint))
 
 
 @dataclass(slots=True)
@@ -154,9 +171,12 @@ def _boxes(text: str) -> list[_Box]:
     """Every closed box that holds no other, in the order in which they start."""
     found = [_Box(box.start(), box.start(1), box.end(1), box.end()) for box in BARE_BOX.finditer(text)]
     found += [_Box(box.start(), box.start(1), box.end(1), box.end()) for box in TAG_BOX.finditer(text)]
+    first = BOX_OPENS.search(text)
+    if first is None:
+        return sorted(found, key=lambda box: box.start)
     braces: list[_Box | None] = []
     open_boxes: list[_Box] = []
-    for token in BOX_TOKENS.finditer(text):
+    for token in BOX_TOKENS.finditer(text, first.start()):
         if token[0] == "{":
             braces.append(None)
         elif token[0] == "}":
@@ -189,8 +209,10 @@ def clean(text: str) -> str:
 
 
 def unwrap(target: str) -> str:
-    r"""A target as plain LaTeX: without `\boxed{}` or formula delimiters around it."""
+    r"""A target as plain LaTeX: without `\boxed{}` (closed or not) or formula delimiters around it."""
     boxed = last_box(target)
+    if boxed is None and (opened := BOX_OPENS.match(target.strip())):
+        return clean(target.strip()[opened.end() :])
     return clean(target) if boxed is None else boxed
 
 

@@ -11,11 +11,7 @@ from __future__ import annotations
 import re
 
 FULL_WIDTH = str.maketrans(
-    dict(
-        zip(
-            "ＡＢＣＤＥＦ：（）．。，！＝［］【】「」『』《》", "ABCDEF:().." + ",!=" + "[]" * 2 + '""""""', strict=True
-        )
-    )
+    dict(zip("ＡＢＣＤＥＦ：（）．。，、！＝［］【】「」『』《》", "ABCDEF:()..,,!=[][]" + 6 * '"', strict=True))
     | {"\u200b": "", "\u200c": "", "\u200d": "", "\u200e": "", "\u200f": "", "\u00a0": " ", "\u3000": " "}
 )
 """Punctuation and letters of East Asian typesetting as their plain forms; marks without width are dropped."""

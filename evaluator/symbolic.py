@@ -18,6 +18,8 @@ PROBES = (0.61, 1.37)
 CLEAR_DIFFERENCE = 1e-3
 """Relative (absolute below 1): far above math_verify's rounding to six decimals."""
 LARGEST_FLOAT = 1e308
+MOST_TERMS = 1_000
+"""A sum or product that is written out and has more terms than this is not evaluated: it is not a final answer."""
 
 
 def prove(gold: object, answer: object) -> bool | None:
@@ -25,11 +27,32 @@ def prove(gold: object, answer: object) -> bool | None:
     if gold in UNDEFINED or answer in UNDEFINED:
         # Two clock times, 12:00 and 1:00, both parse as a division by zero.
         return False
+    if _leaves_work(gold) or _leaves_work(answer):
+        return bool(gold == answer)
     if isinstance(gold, sympy.Eq) and isinstance(answer, sympy.Eq) and _same_equation(gold, answer):
         return True
     if isinstance(gold, sympy.Set) and isinstance(answer, And | Relational) and not isinstance(answer, sympy.Eq):
         return bool(_as_set(answer) == gold)
     return False if differ_at_a_point(gold, answer) else None
+
+
+def _leaves_work(expression: Any) -> bool:
+    """Whether an expression holds a finite sum or product of more than MOST_TERMS terms, nested ones multiplied."""
+    if not isinstance(expression, sympy.Basic):
+        return False
+    terms = 1.0
+    for iterated in expression.atoms(ExprWithLimits):
+        if isinstance(iterated, sympy.Sum | sympy.Product):
+            terms *= math.prod(_terms(limits) for limits in iterated.limits)
+    return terms > MOST_TERMS
+
+
+def _terms(limits: Any) -> float:
+    """Terms between two limits: 1 where they are symbolic or infinite, which sympy sums in closed form or leaves."""
+    if len(limits) != 3 or not (limits[1].is_Integer and limits[2].is_number and limits[2].is_finite):
+        return 1.0
+    span = _at_least(limits[2] - limits[1])
+    return 1.0 if math.isnan(span) else span + 1
 
 
 def _same_equation(gold: sympy.Eq, answer: sympy.Eq) -> bool:

@@ -202,3 +202,15 @@ def test_importing_the_grader_imports_neither_sympy_nor_math_verify() -> None:
         "sys.exit(any(name in sys.modules for name in ('sympy', 'math_verify', 'latex2sympy2_extended')))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "answer", ["\\sum_{k=1}^{10^9} \\sin k", "\\prod_{k=1}^{10^6} (1+k^2)", "\\sum_{i=1}^{900}\\sum_{j=1}^{900} i j"]
+)
+def test_a_long_sum_left_unevaluated_is_no_final_answer_unless_it_is_the_target(answer: str) -> None:
+    assert not equal("5", answer)
+    assert equal(answer, answer)
+
+
+def test_a_short_sum_is_evaluated() -> None:
+    assert equal("15", "\\sum_{k=1}^{5} k")

@@ -18,6 +18,7 @@ from string import ascii_uppercase
 from typing import Any
 
 import datasets
+from lighteval.metrics.metrics import Metrics
 from lighteval.metrics.metrics_sample import SampleLevelComputation, SamplingMetric
 from lighteval.metrics.utils.metric_utils import SampleLevelMetric
 from lighteval.models.model_output import ModelResponse
@@ -193,6 +194,23 @@ def grade_inputs(response: ModelResponse, doc: Doc, extraction: Extraction) -> l
         )
         for sample in samples
     ]
+
+
+def second_opinion(item: GradeInput) -> bool:
+    """Whether lighteval's extractive match, as its own math and GPQA tasks configure it, takes a completion as right.
+
+    It reads the text after the last closed thought, or all of it where none is closed. sympy may hang in it.
+    """
+    text = item.text.rpartition("</think>")[2]
+    letter = item.extraction is Extraction.LETTER
+    metric = Metrics.gpqa_instruct_metric.value if letter else Metrics.avg_at_n_math.value
+    extractive = metric.sample_level_fn.compute if letter else metric.sample_level_fn.compute_score
+    doc = Doc(query="", choices=list(ascii_uppercase[:4]) if letter else [item.target], gold_index=0)
+    if letter:
+        doc.gold_index = ascii_uppercase.index(item.target)
+    elif "$" not in item.target and "\\boxed" not in item.target:
+        doc.choices = [f"${item.target}$"]
+    return bool(extractive(doc=doc, model_response=ModelResponse(text=[text])) > 0)
 
 
 def _finish_reason(response: ModelResponse, doc: Doc, sample: int) -> str | None:

@@ -13,9 +13,12 @@ from typing import Any
 
 import pytest
 
+from benchmarks import grader_suites
+from evaluator import math_equality
+from evaluator.answers import answer_region, math_answer, unwrap
 from evaluator.grade_file import grade_file
 from evaluator.grading_pool import GraderPool
-from evaluator.types import Extraction, GradeInput, Verdict
+from evaluator.types import Extraction, GradeInput
 
 DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the recorded completions (../shared/data) are not here")
@@ -80,27 +83,54 @@ def test_a_prompt_that_opened_the_thought_costs_only_answers_that_were_cut_off(p
     assert all("</think>" not in row["completion"] and "<\\/think>" not in row["completion"] for row in changed)
 
 
-@pytest.mark.parametrize(
-    ("suite", "floor"),
-    [("math-verify", 0.95), ("lighteval", 0.94), ("trl-accuracy_reward", 1.0), ("open-r1-accuracy_reward", 1.0)],
-)
-def test_other_graders_own_cases_are_mostly_judged_alike(pool: GraderPool, suite: str, floor: float) -> None:
-    cases = [case for case in read(DATA / "graders" / "triples.jsonl") if case["suite"] == suite]
-    cases = [case for case in cases if isinstance(case["pred"], str) and isinstance(case["gold"], str)]
-    futures = [
-        pool.submit(
-            GradeInput(
-                problem_id=case["test"],
-                attempt=0,
-                text=case["pred"],
-                target=case["gold"],
-                extraction=Extraction.LETTER if case.get("kind") == "mcq" else Extraction.MATH,
-                finish_reason="stop",
-            )
-        )
-        for case in cases
-    ]
-    scores = [future.result() for future in futures]
-    assert all(score.verdict is not Verdict.UNGRADED for score in scores)
-    agree = [(score.verdict is Verdict.CORRECT) == case["expected"] for case, score in zip(cases, scores, strict=True)]
-    assert sum(agree) / len(agree) >= floor
+FLOORS = {
+    "math-verify": 0.96,
+    "lighteval": 0.95,
+    "skythought": 0.78,
+    "hendrycks-is_equiv": 0.87,
+    "tinker-cookbook": 0.9,
+    "trl-accuracy_reward": 1.0,
+    "trl-reasoning_accuracy_reward": 0.71,
+    "open-r1-accuracy_reward": 1.0,
+    "rllm-math_reward": 0.76,
+}
+"""The share judged as each suite expects. What is missing to 1 is policy: the next test."""
+
+
+@pytest.fixture(scope="module")
+def suites() -> dict[str, list[grader_suites.Result]]:
+    return grader_suites.by_suite(grader_suites.run(grader_suites.cases(DATA)))
+
+
+@pytest.mark.parametrize("suite", FLOORS)
+def test_other_graders_own_cases_are_mostly_judged_alike(
+    suites: dict[str, list[grader_suites.Result]], suite: str
+) -> None:
+    of = suites[suite]
+    assert sum(result.agrees for result in of) / len(of) >= FLOORS[suite]
+
+
+def test_every_disagreement_with_another_graders_suite_has_a_rule_in_the_written_policy(
+    suites: dict[str, list[grader_suites.Result]],
+) -> None:
+    policy = (Path(__file__).resolve().parents[2] / "docs" / "grading.md").read_text(encoding="utf-8")
+    for result in (result for of in suites.values() for result in of if not result.agrees):
+        assert result.policy is not None, result.case
+        assert f"**{result.policy}**" in policy
+
+
+def test_what_text_settles_is_what_math_verify_says(pool: GraderPool) -> None:
+    pairs = set()
+    for path in sorted((DATA / "completions").glob("*.jsonl.gz")):
+        for row in read(path):
+            answer = math_answer(answer_region(row["completion"], finish_reason=row.get("finish_reason")))
+            if answer is not None and answer.exact:
+                pairs.add((unwrap(row["gold"]), answer.text))
+    decided = {pair: exact for pair in pairs if (exact := math_equality.decide_exactly(*pair)) is not None}
+    # That an endless answer is wrong is a policy; equal texts that are no mathematics compare as text.
+    short = {pair for pair in decided if len(pair[1]) <= math_equality.LONGEST_ANSWER}
+    assert len(short) > 500
+    sample = sorted(short)[:: max(1, len(short) // 400)]
+    for gold, answer in sample:
+        slowly = math_equality._same(math_equality._parse_answer(gold), math_equality._parse_answer(answer))
+        assert slowly == decided[gold, answer], (gold, answer)

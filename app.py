@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from backend_jobs.clock import Clock
 from backend_jobs.demo import queue_demo
@@ -13,14 +16,16 @@ from backend_jobs.keeper import WorkerKeeper
 from backend_jobs.logs import log_to_stderr
 from backend_jobs.queue import StoreQueue
 from leaderboard.board import Board
+from leaderboard.contracts import JobQueue
 from leaderboard.live import FileLive
 from leaderboard.page import PageContext, build_page, launch_options
 from leaderboard.references import published_scores
 from leaderboard.stores import open_store
-from leaderboard.submissions import check_submission
+from leaderboard.submissions import SubmissionRejected, check_submission
 from leaderboard.types import JobRecord
 from settings import Settings, read_settings
 
+LOG = logging.getLogger("app")
 KEEP_ALIVE_EVERY_S = 5.0
 
 
@@ -30,25 +35,21 @@ def main() -> None:
     settings = _settings()
     store = open_store(settings.store)
     queue = StoreQueue(store)
-    if settings.demo:
-        queue_demo(queue)
-
-    def submit(form: dict[str, object]) -> JobRecord:
-        local_mode = settings.space is None
-        return queue.submit(
-            check_submission(form, local_mode=local_mode, resolve=lambda m, r: resolve_model(m, r, settings))
-        )
-
     keeper = WorkerKeeper([sys.executable, "-m", "backend_jobs", "worker", "--store", settings.store], settings)
     clock = Clock()
-    clock.every(KEEP_ALIVE_EVERY_S, keeper.keep_alive, name="keep the worker alive")
+    if settings.has_engine:
+        if settings.demo:
+            queue_demo(queue)
+        clock.every(KEEP_ALIVE_EVERY_S, keeper.keep_alive, name="keep the worker alive")
+    else:
+        LOG.warning("no engine environment here: jobs wait for a worker on another machine (scripts/install.sh engine)")
     clock.start()
     page = build_page(
         PageContext(
             board=Board(store, published_scores()),
             queue=queue,
             live=FileLive(settings.data_dir / "live"),
-            submit=submit,
+            submit=lambda form: take_submission(form, settings, queue),
             local_mode=settings.space is None,
         )
     )
@@ -59,13 +60,24 @@ def main() -> None:
         keeper.stop()
 
 
+def take_submission(form: Mapping[str, object], settings: Settings, queue: JobQueue) -> JobRecord:
+    """Check what the page's form sent, and queue it. Raises SubmissionRejected."""
+    if settings.space is not None:
+        raise SubmissionRejected(
+            "this board cannot know who you are yet, so it takes no submissions; run your own with `make run`"
+        )
+    return queue.submit(check_submission(form, local_mode=True, resolve=lambda m, r: resolve_model(m, r, settings)))
+
+
 def _settings() -> Settings:
     settings = read_settings()
     parser = argparse.ArgumentParser(prog="python app.py", description="The open-r1 leaderboard.")
     parser.add_argument("--store", default=settings.store, metavar="S", help="path of the board's store (%(default)s)")
     parser.add_argument("--port", type=int, default=settings.port, metavar="P", help="(%(default)s)")
     given = parser.parse_args()
-    return replace(settings, store=given.store, port=given.port)
+    # The worker runs in the program's folder: a path that is meant from here must mean the same file there.
+    store = given.store if "://" in given.store else str(Path(given.store).resolve())
+    return replace(settings, store=store, port=given.port)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,8 @@ class Settings:
     """The Space's id where this runs on Hugging Face; None means local mode without login."""
     engine_python: str = sys.executable
     """The interpreter of the engine's environment, which has vLLM and TRL."""
+    has_engine: bool = False
+    """Whether that environment exists: without it this machine shows and queues, but runs nothing."""
     endpoint_api_key: str | None = None
     """Sent as a Bearer token to a given endpoint."""
     benchmark_mirror: Path | None = None
@@ -53,22 +55,33 @@ class Settings:
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings that the environment asks for. Empty variables count as not set."""
+    """The settings that the environment asks for. Empty variables count as not set, and relative paths begin here.
+
+    Raises:
+        SystemExit: PORT is not a port; the message says so.
+    """
     given = {name: value for name, value in environ.items() if value}
     default_python = ROOT / ".venv-engine" / "bin" / "python"
     space = given.get("SPACE_ID")
-    data_dir = Path(given["OPEN_R1_DATA"]) if "OPEN_R1_DATA" in given else ROOT / "data"
+    data_dir = Path(given["OPEN_R1_DATA"]).resolve() if "OPEN_R1_DATA" in given else ROOT / "data"
     mirror = given.get("BENCHMARK_MIRROR")
     return Settings(
         store=given.get("OPEN_R1_STORE", str(data_dir / "store.db")),
         data_dir=data_dir,
-        port=int(given.get("PORT", "7860")),
+        port=_port(given.get("PORT", "7860")),
         host=given.get("OPEN_R1_HOST", "0.0.0.0" if space else "127.0.0.1"),
         space=space,
         engine_python=given.get("ENGINE_PYTHON", str(default_python) if default_python.exists() else sys.executable),
+        has_engine="ENGINE_PYTHON" in given or default_python.exists(),
         endpoint_api_key=given.get("ENDPOINT_API_KEY"),
         benchmark_mirror=Path(mirror).resolve() if mirror else None,
         hub_token=given.get("HF_TOKEN"),
         demo=given.get("OPEN_R1_DEMO", "1") != "0",
         child_environment=tuple((name, given[name]) for name in CHILD_VARIABLES if name in given),
     )
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or not 0 < int(text) < 65_536:
+        raise SystemExit(f"error: PORT is {text!r}, expected a number from 1 to 65535")
+    return int(text)

@@ -5,8 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 PYTHON=${PYTHON:-python3.11}
-TORCH=torch==2.13.0+cpu
-TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH=$(grep '^torch==' pre-requirements.txt)
+TORCH_INDEX=$(sed -n 's/^--extra-index-url //p' pre-requirements.txt)
 
 has_gpu() { command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; }
 
@@ -37,12 +37,12 @@ install_torch() {
 }
 
 install_app() {
-  up_to_date .venv app requirements.txt locks/app.txt && return
+  up_to_date .venv app pre-requirements.txt requirements.txt locks/app.txt && return
   echo "installing the app's environment into .venv (a few minutes, once)"
   make_venv .venv
   install_torch .venv
   .venv/bin/pip install -q -r requirements.txt -c locks/app.txt
-  stamp .venv app requirements.txt locks/app.txt
+  stamp .venv app pre-requirements.txt requirements.txt locks/app.txt
 }
 
 install_dev() {
@@ -53,7 +53,7 @@ install_dev() {
 }
 
 install_engine() {
-  local files=(requirements-cpu.txt locks/engine-cpu.txt)
+  local files=(pre-requirements.txt requirements-cpu.txt locks/engine-cpu.txt)
   if has_gpu; then files=(requirements-gpu.txt); fi
   up_to_date .venv-engine engine "${files[@]}" && return
   echo "installing the engine's environment into .venv-engine (a few minutes, once)"

@@ -6,8 +6,8 @@ cd "$(dirname "$0")/.."
 
 PYTHON=${PYTHON:-python3.11}
 VENV=${1:-.cache/venv-lighteval}
-TORCH=torch==2.13.0+cpu
-TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH=$(grep '^torch==' pre-requirements.txt)
+TORCH_INDEX=$(sed -n 's/^--extra-index-url //p' pre-requirements.txt)
 # The last one that has HfApi.list_models(model_name=), which lighteval 0.13.0 calls while it loads its own tasks.
 HUB=huggingface-hub==1.33.0
 # The last major version that hashes text: lighteval 0.13.0 hands it str, which 4.x refuses.

@@ -48,11 +48,11 @@ def _leaves_work(expression: Any) -> bool:
 
 
 def _terms(limits: Any) -> float:
-    """Terms between two limits: 1 where they are symbolic or infinite, which sympy sums in closed form or leaves."""
-    if len(limits) != 3 or not (limits[1].is_Integer and limits[2].is_number and limits[2].is_finite):
+    """Terms between two limits, found without expanding them; 1 where they are symbolic or infinite."""
+    if len(limits) != 3 or not limits[1].is_Integer:
         return 1.0
-    span = _at_least(limits[2] - limits[1])
-    return 1.0 if math.isnan(span) else span + 1
+    upper = _at_least(limits[2])
+    return 1.0 if math.isnan(upper) or limits[2].is_infinite else upper - float(limits[1]) + 1
 
 
 def _same_equation(gold: sympy.Eq, answer: sympy.Eq) -> bool:

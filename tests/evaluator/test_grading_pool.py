@@ -16,8 +16,8 @@ from evaluator.grading_pool import GraderPool
 from evaluator.types import Extraction, GradeInput, Score, UngradedReason, Verdict
 
 # Sums of a billion terms: sympy adds them one by one.
-HANGS = "\\sum_{k=1}^{10^9} k^k"
-MEMORY_BOMB = "\\sum_{k=1}^{10^8} 2^{2^{k}}"
+HANGS = "\\sum_{k=1}^{900} k^{k^2}"
+MEMORY_BOMB = "\\sum_{k=1}^{60} 2^{2^{k}}"
 
 
 def item(answer: str, target: str = "42", problem_id: str = "p") -> GradeInput:

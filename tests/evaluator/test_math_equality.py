@@ -205,7 +205,13 @@ def test_importing_the_grader_imports_neither_sympy_nor_math_verify() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", ["\\sum_{k=1}^{10^9} \\sin k", "\\prod_{k=1}^{10^6} (1+k^2)", "\\sum_{i=1}^{900}\\sum_{j=1}^{900} i j"]
+    "answer",
+    [
+        "\\sum_{k=1}^{10^9} \\sin k",
+        "\\sum_{k=1}^{10^{10^{10}}} k",
+        "\\prod_{k=1}^{10^6} (1+k^2)",
+        "\\sum_{i=1}^{900}\\sum_{j=1}^{900} i j",
+    ],
 )
 def test_a_long_sum_left_unevaluated_is_no_final_answer_unless_it_is_the_target(answer: str) -> None:
     assert not equal("5", answer)

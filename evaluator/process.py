@@ -11,7 +11,8 @@ from pathlib import Path
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 LOG_TAIL_LINES = 40
 LOG_TAIL_BYTES = 64 * 1024
-STOP_S = 30.0
+GRACE_S = 10.0
+BEYOND_GRACE_S = 20.0  # for the kernel to take down what SIGKILL ends: a GPU's memory is large
 
 
 class SupervisedProcess:
@@ -24,13 +25,18 @@ class SupervisedProcess:
         log: Path,
         environment: Mapping[str, str] | None = None,
         folder: Path | None = None,
+        grace_s: float = GRACE_S,
     ) -> None:
-        """Start the command. `environment` is all that it gets (see `clean_environment`); None inherits ours."""
+        """Start the command. `environment` is all that it gets (see `clean_environment`); None inherits ours.
+
+        `grace_s` is the time between SIGTERM and SIGKILL: for a command that supervises others, more than theirs.
+        """
         self.log = log
+        self._stop_s = grace_s + BEYOND_GRACE_S
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(SUPERVISOR), str(log), *command],
+            [sys.executable, "-I", "-S", str(SUPERVISOR), str(grace_s), str(log), *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -63,7 +69,7 @@ class SupervisedProcess:
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
-            self._process.wait(STOP_S)
+            self._process.wait(self._stop_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

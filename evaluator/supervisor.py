@@ -1,7 +1,8 @@
 """Runs one command as a process group that cannot outlive its parent. Standard library only.
 
-Started as `python supervisor.py LOG COMMAND...` with a pipe as standard input that the parent holds open. However the
-parent ends, also by SIGKILL, the pipe closes, and the whole group is ended: SIGTERM, ten seconds, SIGKILL.
+Started as `python supervisor.py GRACE_S LOG COMMAND...` with a pipe as standard input that the parent holds open.
+However the parent ends, also by SIGKILL, the pipe closes, and the whole group is ended: SIGTERM, GRACE_S seconds,
+SIGKILL.
 """
 
 from __future__ import annotations
@@ -14,14 +15,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-GRACE_S = 10.0
 POLL_S = 0.2
 PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: list[str]) -> int:
     """Run the command until it ends or the parent lets go; returns its exit status (128 + signal for signals)."""
-    log, command = Path(arguments[0]), arguments[1:]
+    grace_s, log, command = float(arguments[0]), Path(arguments[1]), arguments[2:]
     signal.signal(signal.SIGTERM, lambda *_: os.close(0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with log.open("ab", buffering=0) as output:
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
         while child.poll() is None and not _parent_let_go():
             pass
         status = child.poll()
-        _end_group(child)
+        _end_group(child, grace_s)
     return 0 if status is None else status if status >= 0 else 128 - status
 
 
@@ -55,11 +55,11 @@ def _parent_let_go() -> bool:
         return True
 
 
-def _end_group(child: subprocess.Popen[bytes]) -> None:
+def _end_group(child: subprocess.Popen[bytes], grace_s: float) -> None:
     """End what is left of the child's group; its workers may outlive the child itself."""
     _signal_group(child.pid, signal.SIGTERM)
     try:
-        child.wait(GRACE_S)
+        child.wait(grace_s)
     except subprocess.TimeoutExpired:
         pass
     finally:

@@ -72,6 +72,18 @@ def test_the_command_dies_when_its_supervisor_is_killed(tmp_path: Path) -> None:
     process.stop()
 
 
+@pytest.mark.parametrize(("grace_s", "tidied"), [(0.3, False), (20.0, True)])
+def test_a_command_gets_the_time_to_tidy_up_that_it_was_promised(tmp_path: Path, grace_s: float, tidied: bool) -> None:
+    code = "import signal, sys, time\n"
+    code += "signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1), print('tidied', flush=True), sys.exit(0)))\n"
+    code += "print('ready', flush=True)\ntime.sleep(600)"
+    process = SupervisedProcess([sys.executable, "-c", code], log=tmp_path / "log", grace_s=grace_s)
+    assert wait_until(lambda: "ready" in process.log_tail())
+    process.stop()
+    assert ("tidied" in process.log_tail()) is tidied
+    assert not group_members(process.group)
+
+
 def test_exit_status_and_last_lines_are_kept(tmp_path: Path) -> None:
     code = "print('one'); print('the reason'); raise SystemExit(3)"
     process = SupervisedProcess([sys.executable, "-c", code], log=tmp_path / "log")

@@ -22,6 +22,8 @@ SERVED_PATTERNS = (
     r"merges\.txt|vocab\.txt|tokenizer\.model|.*\.tiktoken",
     r".*\.jinja",
 )
+# A file beside the config that says what the weights are quantized with, where the config itself does not.
+QUANTIZATION_FILES = (("hf_quant_config.json", "modelopt"), ("quantize_config.json", "gptq"))
 LINEAGE_FILE = "lineage.json"
 LARGEST_JSON_BYTES = 64 * 1024 * 1024
 READ_BYTES = 1 << 20
@@ -89,7 +91,7 @@ def read_lineage(folder: Path) -> Lineage | None:
     path = folder / LINEAGE_FILE
     if not path.is_file():
         return None
-    data = _read_json(path)
+    data = read_json(path)
     try:
         return Lineage(
             run=str(data["run"]),
@@ -107,7 +109,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
         raise CheckpointRejected(f"{folder} has no config.json; it is not a Hugging Face checkpoint")
-    return _read_json(path)
+    return read_json(path)
 
 
 def read_shape(folder: Path) -> ModelShape:
@@ -121,18 +123,34 @@ def read_shape(folder: Path) -> ModelShape:
     text: dict[str, Any] = nested if isinstance(nested, dict) else config
     heads = _positive(text, "num_attention_heads", folder)
     hidden = _positive(text, "hidden_size", folder)
-    architectures = config.get("architectures") or ["unknown"]
+    architectures = config.get("architectures")
     return ModelShape(
-        architecture=str(architectures[0]),
+        architecture=str(architectures[0]) if isinstance(architectures, list) and architectures else "unknown",
         layers=_positive(text, "num_hidden_layers", folder),
         hidden=hidden,
         heads=heads,
-        kv_heads=int(text.get("num_key_value_heads") or heads),
-        head_dim=int(text.get("head_dim") or hidden // heads),
+        kv_heads=_positive({"num_key_value_heads": heads} | _given(text), "num_key_value_heads", folder),
+        head_dim=_positive({"head_dim": hidden // heads} | _given(text), "head_dim", folder),
         vocab=_positive(text, "vocab_size", folder),
         context=_positive(text, "max_position_embeddings", folder),
         weight_bytes=sum(path.stat().st_size for path in folder.glob("*.safetensors")),
     )
+
+
+def read_quantization(folder: Path) -> str | None:
+    """How the weights are quantized, as the checkpoint declares it: `fp8`, `gptq`, `awq`; None where they are not.
+
+    An engine loads such weights as they are, whatever dtype it is asked for.
+    """
+    config = read_config(folder)
+    nested = config.get("text_config")
+    for holder in (config, nested if isinstance(nested, dict) else {}):
+        for key in ("quantization_config", "compression_config"):
+            declared = holder.get(key)
+            if declared:
+                method = declared.get("quant_method") if isinstance(declared, dict) else None
+                return str(method or "unknown")
+    return next((method for name, method in QUANTIZATION_FILES if (folder / name).is_file()), None)
 
 
 def prepare_serving_folder(checkpoint: Path, into: Path) -> Path:
@@ -145,7 +163,7 @@ def prepare_serving_folder(checkpoint: Path, into: Path) -> Path:
     into.mkdir(parents=True)
     for path in served_files(checkpoint):
         if path.name in ("config.json", "tokenizer_config.json"):
-            config = {key: value for key, value in _read_json(path).items() if key != "auto_map"}
+            config = {key: value for key, value in read_json(path).items() if key != "auto_map"}
             (into / path.name).write_text(json.dumps(config, indent=2), encoding="utf-8")
         else:
             (into / path.name).symlink_to(path.resolve())
@@ -163,7 +181,8 @@ def _content_hash(files: list[Path]) -> str:
     return whole.hexdigest()
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object of a checkpoint, size-limited. Raises CheckpointRejected where it is anything else."""
     if path.stat().st_size > LARGEST_JSON_BYTES:
         raise CheckpointRejected(
             f"{path.name} has {path.stat().st_size:,} bytes, at most {LARGEST_JSON_BYTES:,} are read"
@@ -175,6 +194,10 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise CheckpointRejected(f"{path} holds a {type(data).__name__}, expected an object")
     return data
+
+
+def _given(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if value is not None}
 
 
 def _positive(config: dict[str, Any], name: str, folder: Path) -> int:

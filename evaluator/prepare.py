@@ -9,6 +9,7 @@ from pathlib import Path
 
 from evaluator import grading, plan, template
 from evaluator.benchmarks import benchmark
+from evaluator.checkpoint import read_quantization
 from evaluator.errors import PlanRejected
 from evaluator.samples import load_samples
 from evaluator.types import Benchmark, Checkpoint, EvalPlan, Sample, Sampling
@@ -79,9 +80,14 @@ def make_plans(
 
     Raises:
         PlanRejected: an option is out of bounds.
+        CheckpointRejected: its config cannot be read.
     """
     _check(options)
-    return [_evaluation(checkpoint, *entry, options=options, facts=facts, endpoint=endpoint) for entry in loaded]
+    quantization = read_quantization(checkpoint.path) if checkpoint.path else None
+    return [
+        _evaluation(checkpoint, *entry, options=options, facts=facts, endpoint=endpoint, quantization=quantization)
+        for entry in loaded
+    ]
 
 
 def _evaluation(
@@ -93,6 +99,7 @@ def _evaluation(
     options: Options,
     facts: PromptFacts,
     endpoint: str | None,
+    quantization: str | None,
 ) -> Evaluation:
     eval_plan = EvalPlan(
         benchmark=bench.name,
@@ -106,6 +113,7 @@ def _evaluation(
         attempts=attempts,
         grader_version=grading.GRADER_VERSION,
         sampling=Sampling(),
+        quantization=quantization,
         run=options.run,
         limit=options.limit if options.limit and options.limit < bench.problems else None,
         endpoint=endpoint,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from jinja2.exceptions import SecurityError
 from tokenizers import Tokenizer
 from transformers.utils.chat_template_utils import render_jinja_template
 
+from evaluator.checkpoint import LARGEST_JSON_BYTES, read_json
 from evaluator.errors import CheckpointRejected
 
 THOUGHT_OPENS = "<think>"
@@ -60,9 +60,9 @@ def read_template(folder: Path) -> ChatTemplate:
     """
     tokenizer_config: dict[str, Any] = {}
     if (folder / "tokenizer_config.json").is_file():
-        tokenizer_config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        tokenizer_config = read_json(folder / "tokenizer_config.json")
     file = folder / "chat_template.jinja"
-    text = file.read_text(encoding="utf-8") if file.is_file() else _embedded(tokenizer_config)
+    text = _read_text(file) if file.is_file() else _embedded(tokenizer_config)
     if not text:
         raise CheckpointRejected(
             f"{folder} has no chat template (chat_template.jinja or tokenizer_config.json); a chat model is expected"
@@ -90,7 +90,7 @@ def longest_prompt_tokens(folder: Path, template: ChatTemplate, prompts: Iterabl
     path = folder / "tokenizer.json"
     if not path.is_file():
         return max(len(text.encode()) for text in rendered)
-    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer = _tokenizer(path)
     return max(len(encoding.ids) for encoding in tokenizer.encode_batch(rendered, add_special_tokens=False))
 
 
@@ -99,16 +99,32 @@ def token_starts(folder: Path) -> Callable[[str], Sequence[int]] | None:
     path = folder / "tokenizer.json"
     if not path.is_file():
         return None
-    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer = _tokenizer(path)
     return lambda text: [start for start, _ in tokenizer.encode(text, add_special_tokens=False).offsets]
 
 
 def _embedded(tokenizer_config: dict[str, Any]) -> str:
     template = tokenizer_config.get("chat_template")
     if isinstance(template, list):
-        named = {item.get("name"): item.get("template") for item in template if isinstance(item, dict)}
-        template = named.get("default")
+        named = (item for item in template if isinstance(item, dict) and item.get("name") == "default")
+        template = next(named, {}).get("template")
     return template if isinstance(template, str) else ""
+
+
+def _read_text(path: Path) -> str:
+    try:
+        if path.stat().st_size > LARGEST_JSON_BYTES:
+            raise CheckpointRejected(f"{path} is too large, at most {LARGEST_JSON_BYTES:,} bytes are read")
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise CheckpointRejected(f"{path} is not UTF-8 text: {error}") from error
+
+
+def _tokenizer(path: Path) -> Tokenizer:
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises no narrower class for a file that it cannot read
+        raise CheckpointRejected(f"{path} is not a tokenizer file: {error}; save the tokenizer again") from error
 
 
 def _token_text(token: Any) -> str:

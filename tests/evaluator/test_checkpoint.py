@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluator.checkpoint import local_checkpoint, prepare_serving_folder, read_shape
+from evaluator.checkpoint import local_checkpoint, prepare_serving_folder, read_quantization, read_shape
 from evaluator.errors import CheckpointRejected
 
 CONFIG = {
@@ -96,6 +96,40 @@ def test_a_config_with_impossible_sizes_is_refused(folder: Path, value: object) 
     (folder / "config.json").write_text(json.dumps({**CONFIG, "num_attention_heads": value}))
     with pytest.raises(CheckpointRejected, match="num_attention_heads"):
         read_shape(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("num_key_value_heads", "two"), ("head_dim", [64]), ("head_dim", 0), ("hidden_size", 1)]
+)
+def test_an_optional_size_that_is_no_size_is_refused_by_its_name(folder: Path, name: str, value: object) -> None:
+    (folder / "config.json").write_text(json.dumps({**CONFIG, name: value}))
+    with pytest.raises(CheckpointRejected, match=rf"config\.json: {'head_dim' if name == 'hidden_size' else name}"):
+        read_shape(folder)
+
+
+def test_an_optional_size_may_be_null(folder: Path) -> None:
+    (folder / "config.json").write_text(json.dumps({**CONFIG, "num_key_value_heads": None, "head_dim": None}))
+    assert (read_shape(folder).kv_heads, read_shape(folder).head_dim) == (2, 64)
+
+
+@pytest.mark.parametrize(
+    ("more", "method"),
+    [
+        ({}, None),
+        ({"quantization_config": None}, None),
+        ({"quantization_config": {"quant_method": "fp8"}}, "fp8"),
+        ({"quantization_config": {"bits": 4}}, "unknown"),
+        ({"text_config": {"quantization_config": {"quant_method": "awq"}}}, "awq"),
+    ],
+)
+def test_quantized_weights_are_known_by_the_config(folder: Path, more: dict[str, object], method: str | None) -> None:
+    (folder / "config.json").write_text(json.dumps({**CONFIG, **more}))
+    assert read_quantization(folder) == method
+
+
+def test_quantized_weights_are_known_by_the_file_beside_the_config(folder: Path) -> None:
+    (folder / "hf_quant_config.json").write_text("{}")
+    assert read_quantization(folder) == "modelopt"
 
 
 def test_sizes_of_a_nested_text_config_are_found(folder: Path) -> None:

@@ -70,3 +70,23 @@ def test_a_checkpoint_without_a_template_is_refused(tmp_path: Path) -> None:
 def test_without_a_tokenizer_file_the_bytes_bound_the_length(tmp_path: Path) -> None:
     template = ChatTemplate(text="{{ messages[0].content }}")
     assert longest_prompt_tokens(tmp_path, template, ["a", "aé"], None) == 3
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"a":' * 100_000])
+def test_a_broken_tokenizer_config_is_refused_by_its_name(tmp_path: Path, text: str) -> None:
+    (tmp_path / "tokenizer_config.json").write_text(text)
+    with pytest.raises(CheckpointRejected, match=r"tokenizer_config\.json"):
+        read_template(tmp_path)
+
+
+def test_a_broken_template_file_is_refused_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "chat_template.jinja").write_bytes(b"\xff\xfe")
+    with pytest.raises(CheckpointRejected, match=r"chat_template\.jinja is not UTF-8"):
+        read_template(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"model": 3}'])
+def test_a_broken_tokenizer_is_refused_by_its_name(tmp_path: Path, text: str) -> None:
+    (tmp_path / "tokenizer.json").write_text(text)
+    with pytest.raises(CheckpointRejected, match=r"tokenizer\.json is not a tokenizer file"):
+        longest_prompt_tokens(tmp_path, ChatTemplate(text="{{ messages[0].content }}"), ["a"], None)

@@ -10,6 +10,8 @@ from evaluator.process import SupervisedProcess
 from settings import ROOT, Settings
 
 LOG = logging.getLogger(__name__)
+WORKER_GRACE_S = 25.0
+"""The worker first ends its engine, which has ten seconds of its own, then hands its job back."""
 
 
 class WorkerKeeper:
@@ -28,7 +30,7 @@ class WorkerKeeper:
                 return
             LOG.error("the worker ended with status %s; starting it again. Its last lines:\n%s", status, self._tail())
             self._process.stop()
-        self._process = SupervisedProcess(self._command, log=self._log, folder=ROOT)
+        self._process = SupervisedProcess(self._command, log=self._log, folder=ROOT, grace_s=WORKER_GRACE_S)
 
     def stop(self) -> None:
         """End the worker; a job it runs goes back to the queue."""

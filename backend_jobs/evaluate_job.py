@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -191,9 +192,13 @@ def grading_workers() -> int:
     return max(1, len(os.sched_getaffinity(0)) // 2)
 
 
-def serving_folder(settings: Settings, checkpoint: Checkpoint) -> Path:
-    """Where the copy of a checkpoint lies that an engine may see."""
-    return settings.data_dir / "serving" / (checkpoint.commit or "unknown").removeprefix("sha256:")[:40]
+def serving_folder(settings: Settings, run: str) -> Path:
+    """Where the copy of a checkpoint lies that the engine of one run may see. No two runs share one."""
+    return _engine_work(settings, run) / "served"
+
+
+def _engine_work(settings: Settings, run: str) -> Path:
+    return settings.data_dir / "engines" / run
 
 
 def _open_engine(
@@ -202,19 +207,39 @@ def _open_engine(
     if prepared.engine is not None:
         return _as_it_is(prepared.engine)
     checkpoint, engine_plan = prepared.checkpoint, prepared.engine_plan
-    assert checkpoint.path is not None
     assert engine_plan is not None
-    return local_engine(
-        engine_plan,
-        folder=prepare_serving_folder(checkpoint.path, serving_folder(settings, checkpoint)),
-        served_name=checkpoint.model,
-        python=settings.engine_python,
-        inherited=dict(settings.child_environment),
-        work=settings.data_dir / "engines" / f"{os.getpid()}-{threading.get_ident()}",
-        home=settings.data_dir / "engines" / "home",
-        on_progress=say,
-        cancelled=cancelled.is_set,
-    )
+    return _serve(checkpoint, engine_plan, settings, say, cancelled)
+
+
+@asynccontextmanager
+async def _serve(
+    checkpoint: Checkpoint,
+    engine_plan: EnginePlan,
+    settings: Settings,
+    say: Callable[[str], None],
+    cancelled: threading.Event,
+) -> AsyncIterator[RunningEngine]:
+    """Our engine in a folder of this run alone. Where it fails, the log stays there."""
+    assert checkpoint.path is not None
+    run = f"{os.getpid()}-{threading.get_ident()}"
+    work, served = _engine_work(settings, run), serving_folder(settings, run)
+    try:
+        async with local_engine(
+            engine_plan,
+            folder=prepare_serving_folder(checkpoint.path, served),
+            served_name=checkpoint.model,
+            python=settings.engine_python,
+            inherited=dict(settings.child_environment),
+            work=work,
+            home=settings.data_dir / "engines" / "home",
+            on_progress=say,
+            cancelled=cancelled.is_set,
+        ) as engine:
+            yield engine
+    except BaseException:
+        shutil.rmtree(served, ignore_errors=True)
+        raise
+    shutil.rmtree(work, ignore_errors=True)
 
 
 @asynccontextmanager

@@ -122,7 +122,7 @@ def plan(options: argparse.Namespace, settings: Settings) -> Result:
     checkpoint, engine = prepared.checkpoint, prepared.engine_plan
     described: dict[str, Any] = {"model": checkpoint.model, "commit": checkpoint.commit, "plans": plans}
     if engine is not None:
-        folder = serving_folder(settings, checkpoint)
+        folder = serving_folder(settings, "<process>-<thread>")
         command = server_command(
             engine, python=settings.engine_python, folder=folder, served_name=checkpoint.model, port=8000
         )

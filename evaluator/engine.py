@@ -6,14 +6,14 @@ import asyncio
 import json
 import re
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from evaluator.client import Endpoint, EngineUnreachable, fetch
 from evaluator.engine_plan import EnginePlan, server_command, server_environment
-from evaluator.errors import EngineFailed, EngineRefused
+from evaluator.errors import Cancelled, EngineFailed, EngineRefused
 from evaluator.process import SupervisedProcess, clean_environment
 from evaluator.types import EngineFacts
 
@@ -38,6 +38,16 @@ class RunningEngine:
                 log_tail=self.process.log_tail(),
             )
 
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """A failure inside the block that has no log lines yet gets those of our own engine process."""
+        try:
+            yield
+        except EngineFailed as failed:
+            if self.process is not None and not failed.log_tail:
+                failed.log_tail = self.process.log_tail()
+            raise
+
 
 @asynccontextmanager
 async def local_engine(
@@ -58,7 +68,9 @@ async def local_engine(
     ours). `on_progress` gets a line of text now and then.
 
     Raises:
-        EngineFailed: it ended or did not answer within an hour; carries its last log lines.
+        EngineFailed: it ended, did not answer within an hour, or another server has its port; carries its last log
+            lines.
+        Cancelled: `cancelled` said so before it answered.
     """
     work.mkdir(parents=True, exist_ok=True)
     port = free_port()
@@ -71,6 +83,7 @@ async def local_engine(
         root = f"http://127.0.0.1:{port}"
         await _wait_until_healthy(process, root, on_progress, cancelled)
         endpoint = Endpoint(base_url=f"{root}/v1", model=served_name)
+        await _check_served(endpoint)
         facts = read_facts(process.log.read_text(encoding="utf-8", errors="replace"))
         yield RunningEngine(endpoint=endpoint, facts=facts, process=process)
     finally:
@@ -85,10 +98,7 @@ async def given_engine(endpoint: Endpoint) -> RunningEngine:
         EngineRefused: it wants a token that it was not given.
     """
     models = await _models(endpoint)
-    served = [str(entry.get("id")) for entry in models]
-    if served and endpoint.model not in served:
-        raise EngineFailed(f"{endpoint.base_url} does not serve {endpoint.model!r}; it lists: {', '.join(served[:20])}")
-    entry = next((entry for entry in models if entry.get("id") == endpoint.model), {})
+    entry = _listed(models, endpoint) if models else {}
     length = entry.get("max_model_len")
     version = await _version(endpoint)
     return RunningEngine(
@@ -144,7 +154,9 @@ async def _wait_until_healthy(
 ) -> None:
     clock = asyncio.get_running_loop().time
     started, said = clock(), ""
-    while clock() - started < START_TIMEOUT_S and not cancelled():
+    while clock() - started < START_TIMEOUT_S:
+        if cancelled():
+            raise Cancelled("the run was cancelled while the engine started; run it again to continue")
         if process.exit_status() is not None:
             raise EngineFailed("the engine did not start; its last lines say why", log_tail=process.log_tail())
         try:
@@ -158,8 +170,20 @@ async def _wait_until_healthy(
             said = last
             on_progress(f"starting vLLM, {clock() - started:.0f} s: {last[:200]}")
         await asyncio.sleep(HEALTH_POLL_S)
-    if not cancelled():
-        raise EngineFailed(f"the engine did not answer within {START_TIMEOUT_S:.0f} s", log_tail=process.log_tail())
+    raise EngineFailed(f"the engine did not answer within {START_TIMEOUT_S:.0f} s", log_tail=process.log_tail())
+
+
+async def _check_served(endpoint: Endpoint) -> None:
+    """That the server at our engine's port is ours: another one may have taken it before vLLM did."""
+    _listed(await _models(endpoint), endpoint)
+
+
+def _listed(models: list[dict[str, object]], endpoint: Endpoint) -> dict[str, object]:
+    for entry in models:
+        if entry.get("id") == endpoint.model:
+            return entry
+    served = ", ".join(str(entry.get("id")) for entry in models[:20]) or "nothing"
+    raise EngineFailed(f"{endpoint.base_url} does not serve {endpoint.model!r}; it lists: {served}")
 
 
 async def _models(endpoint: Endpoint) -> list[dict[str, object]]:

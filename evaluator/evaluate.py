@@ -77,14 +77,15 @@ async def _ask_missing(
     async with open_engine() as engine:
         for track in tracks:
             track.served_by(engine.facts)
-        await stream(
-            missing,
-            engine.endpoint,
-            concurrency=concurrency,
-            on_answer=lambda request, answer: by_key[request.generation_key].take(request, answer),
-            cancel=cancel,
-            alive=engine.check_alive,
-        )
+        with engine.explained():
+            await stream(
+                missing,
+                engine.endpoint,
+                concurrency=concurrency,
+                on_answer=lambda request, answer: by_key[request.generation_key].take(request, answer),
+                cancel=cancel,
+                alive=engine.check_alive,
+            )
 
 
 @dataclass(slots=True)
@@ -102,6 +103,7 @@ class _Track:
     started: float = field(default_factory=monotonic)
     ended: float | None = None
     requests: list[Request] = field(default_factory=list)
+    _facts: EngineFacts | None = None
     _samples: dict[tuple[str, int | None], Sample] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -123,8 +125,8 @@ class _Track:
         return [r for r in self.requests if (r.problem_id, r.attempt) not in recorded]
 
     def served_by(self, facts: EngineFacts) -> None:
-        """Record which engine answers from here on."""
-        self.journal.note_engine(self.key, facts)
+        """Which engine is asked from here on. It is recorded with its first answer: without one it decided nothing."""
+        self._facts = facts
 
     def take(self, request: Request, answer: Completion | Refusal) -> None:
         """Make one answer durable, then have it graded."""
@@ -132,6 +134,9 @@ class _Track:
             self.journal.refuse(request.generation_key, answer)
             self.refusals.append(answer)
             return
+        if self._facts is not None:
+            self.journal.note_engine(self.key, self._facts)
+            self._facts = None
         self.journal.add(request.generation_key, answer)
         self.arrivals.append((monotonic(), answer.completion_tokens or 0))
         self._grade(answer)

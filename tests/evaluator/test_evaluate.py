@@ -211,3 +211,12 @@ def test_a_system_prompt_is_part_of_the_plan_and_reaches_the_server(run: Run) ->
     plain = evaluation(1, 1)
     run(replace(plain, plan=replace(plain.plan, system_prompt="Be brief.")))
     assert run.server.requests[0].body["messages"][0] == {"role": "system", "content": "Be brief."}
+
+
+def test_an_engine_that_never_answered_is_not_among_what_served(run: Run) -> None:
+    asked = evaluation(2, 1)
+    run.server.faults = lambda _: Status(400, "no")
+    with pytest.raises(IncompleteMeasurement):
+        run(asked)
+    with Journal(run.journal) as journal:
+        assert journal.engine(generation_key(asked.plan)) == EngineFacts()

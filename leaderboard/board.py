@@ -207,7 +207,7 @@ def preferred(rows: Iterable[ResultRow]) -> ResultRow:
     """The result that stands, of several of the same weights on one benchmark.
 
     Ranked before not ranked; what no regrading replaced; the first run before its reproductions, so that nobody rolls
-    until the dice are kind; the newest grader; more attempts before fewer; then the newest.
+    until the dice are kind; the newest grader; the protocol's number of attempts, then more before fewer; the newest.
     """
     return max(rows, key=_preference)
 
@@ -218,6 +218,7 @@ def _preference(row: ResultRow) -> tuple[Any, ...]:
         row.superseded_by is None,
         -row.plan.run,
         grader_order(row.plan.grader_version),
+        row.benchmark in BENCHMARKS and row.plan.attempts == BENCHMARKS[row.benchmark].attempts,
         row.attempts_per_problem,
         row.measured_at,
         row.plan_key,

@@ -56,8 +56,8 @@ def publish_changes(
 ) -> tuple[tuple[str, ...], Changes]:
     """The plan keys of some measurements and the files that publish them, to be committed together.
 
-    `measured_at` is UTC in ISO 8601. `stored` is the tree that the changes go into: attempts that it holds of the same
-    generation and that these measurements do not cover (a run with more attempts) are kept.
+    `measured_at` is UTC in ISO 8601. `stored` is the tree that the changes go into. A result that it holds is kept as it
+    is, links and all, and only named: a result is published once. So are stored attempts of the same generation.
 
     Raises:
         PublicationRefused: a measurement is limited to some of the problems.
@@ -71,13 +71,19 @@ def publish_changes(
                 f"{row.benchmark} was measured on {row.problems} problems only (limit {row.plan.limit}); such a run is "
                 "never published: measure without a limit"
             )
-        changes |= result_files(row, measurement, stored=stored)
+        if not is_published(row.model, row.plan_key, stored):
+            changes |= result_files(row, measurement, stored=stored)
         names.append(row.plan_key)
     return tuple(names), changes
 
 
+def is_published(model: str, key: str, stored: Snapshot | None) -> bool:
+    """Whether a tree holds the result of a model and plan key."""
+    return stored is not None and result_file(model, key) in stored.names
+
+
 def result_files(row: ResultRow, measurement: Measurement, *, stored: Snapshot | None) -> dict[str, bytes | None]:
-    """The three files of one result. Attempts that `stored` holds beyond those of the measurement are kept."""
+    """The three files of one result. Attempts that `stored` holds are kept; another grader's verdicts replace theirs."""
     attempts_name = attempts_file(row.generation_key)
     return {
         result_file(row.model, row.plan_key): row_bytes(row),
@@ -137,8 +143,8 @@ def not_ranked_because(plan: EvalPlan) -> str:
             plan.benchmark_version != protocol.version
         ),
         f"only {plan.limit} of {protocol.problems} problems": plan.limit is not None,
-        f"{plan.attempts} attempts per problem, the protocol asks for {protocol.attempts}": (
-            plan.attempts < protocol.attempts
+        f"measured with {plan.attempts} attempts, the protocol has {protocol.attempts}": (
+            plan.attempts != protocol.attempts
         ),
         f"an answer budget of {plan.max_tokens:,} tokens, the protocol's is {protocol.max_tokens:,}": (
             plan.max_tokens != protocol.max_tokens
@@ -243,11 +249,15 @@ def _attempt_row(
 
 
 def _with_stored(rows: list[AttemptRow], name: str, stored: Snapshot | None) -> list[AttemptRow]:
+    """The attempts of a generation after a publication: an answer never changes, its verdict may."""
     if stored is None or name not in stored.names:
         return rows
-    covered = {(row.problem_id, row.attempt) for row in rows}
-    kept = [row for row in read_attempts(stored.read(name)) if (row.problem_id, row.attempt) not in covered]
-    return rows + kept
+    merged = {(row.problem_id, row.attempt): row for row in rows}
+    for old in read_attempts(stored.read(name)):
+        new = merged.get((old.problem_id, old.attempt), old)
+        if new.text_sha256 != old.text_sha256 or new.grader_version == old.grader_version:
+            merged[old.problem_id, old.attempt] = old
+    return list(merged.values())
 
 
 def row_bytes(row: ResultRow) -> bytes:

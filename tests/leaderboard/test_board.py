@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,12 +75,12 @@ def test_rows_are_parsed_once_while_other_files_of_the_store_change(board: Board
     assert before is after
 
 
-def test_a_row_that_is_published_again_replaces_the_first(board: Board, store: SqliteStore) -> None:
+def test_a_row_that_is_measured_again_does_not_replace_the_first(board: Board, store: SqliteStore) -> None:
     publish(store, measurement([4, 0]), at=FIRST)
     assert board.leaderboard()[0].scores["arithmetic"].measured_at == FIRST
     publish(store, measurement([4, 0]), at=SECOND)
     assert len(board.rows()) == 1
-    assert board.leaderboard()[0].scores["arithmetic"].measured_at == SECOND
+    assert board.leaderboard()[0].scores["arithmetic"].measured_at == FIRST
 
 
 # The leaderboard
@@ -163,6 +164,14 @@ def test_the_full_protocol_stands_before_a_quick_try(board: Board, store: Sqlite
     (full,) = publish(store, measurement(HALF), at=FIRST)
     publish(store, measurement([1] * 40, attempts=1), at=SECOND)
     assert board.leaderboard()[0].scores["arithmetic"].plan_key == full
+
+
+@pytest.mark.parametrize("weights", [{}, {"commit": None, "endpoint": "http://127.0.0.1:1/v1"}])
+def test_the_protocol_stands_before_more_attempts(board: Board, store: SqliteStore, weights: dict[str, Any]) -> None:
+    (full,) = publish(store, measurement(HALF, **weights), at=FIRST)
+    publish(store, measurement([8] * 40, attempts=8, **weights), at=SECOND)
+    shown = board.leaderboard()[0].scores["arithmetic"]
+    assert (shown.plan_key, shown.ranked) == (full, not weights)
 
 
 def test_a_newer_grader_stands_before_an_older_one(board: Board, store: SqliteStore) -> None:

@@ -28,7 +28,7 @@ from leaderboard.results import (
     store_folder,
 )
 from leaderboard.sqlite_store import SqliteStore
-from leaderboard.store import checked_name
+from leaderboard.store import checked_name, update
 from leaderboard.table import read_attempts, read_problems
 from leaderboard.types import JobKind, ResultRow, Submission
 from tests.leaderboard.measurements import checkpoint, measurement, publish
@@ -174,6 +174,28 @@ def test_a_run_with_fewer_attempts_keeps_those_that_are_already_stored(tmp_path:
     assert sorted({a.attempt for a in stored}) == list(range(8))
 
 
+def test_a_published_result_is_never_written_again(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.db")
+    first = measurement([1, 1])
+    (key,) = publish(store, first)
+    name = result_file("owner/model", key)
+    linked = row_bytes(replace(read_row(store.snapshot().read(name)), superseded_by="newer"))
+    update(store, lambda _: {name: linked}, message="linked")
+    before = {name: store.snapshot().read(name) for name in store.snapshot().names}
+    assert publish(store, measurement([4, 4]), at="2027-01-01T00:00:00+00:00") == (key,)
+    assert {name: store.snapshot().read(name) for name in store.snapshot().names} == before
+
+
+def test_a_stored_answer_is_never_replaced_by_another(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.db")
+    publish(store, measurement([2, 2], attempts=2))
+    more = measurement([4, 4], grader_version="2")
+    publish(store, replace(more, completions=tuple(replace(c, text=f"other {c.text}") for c in more.completions)))
+    stored = read_attempts(store.snapshot().read(attempts_file(generation_key(more.plan))))
+    assert len(stored) == 8
+    assert all((a.text or "").startswith("other") == (a.attempt >= 2) for a in stored)
+
+
 def test_a_better_grader_replaces_the_verdicts_and_says_so(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "store.db")
     publish(store, measurement([1, 1]))
@@ -218,7 +240,7 @@ def test_the_whole_protocol_with_known_weights_is_ranked() -> None:
         ({"commit": None}, "commit of the weights is unknown"),
         ({"benchmark_version": 0}, "version 0"),
         ({"limit": 3}, "only 3 of 400 problems"),
-        ({"attempts": 2}, "2 attempts per problem, the protocol asks for 4"),
+        ({"attempts": 2}, "measured with 2 attempts, the protocol has 4"),
         ({"max_tokens": 64}, "an answer budget of 64 tokens, the protocol's is 128"),
         ({"max_tokens": 256}, "256 tokens"),
         ({"system_prompt": ""}, "system prompt"),
@@ -237,8 +259,8 @@ def test_every_reason_is_named() -> None:
     assert not_ranked_because(row(commit=None, max_tokens=1, attempts=1).plan).count(";") == 2
 
 
-def test_more_attempts_than_the_protocol_asks_for_are_ranked() -> None:
-    assert row(attempts=ARITHMETIC.attempts + 1).ranked
+def test_more_attempts_than_the_protocol_has_are_shown_but_not_ranked() -> None:
+    assert row(attempts=8).not_ranked_because == f"measured with 8 attempts, the protocol has {ARITHMETIC.attempts}"
 
 
 # Paths

@@ -22,7 +22,6 @@ from evaluator.errors import Cancelled, CheckpointRejected
 from evaluator.evaluate import evaluate
 from evaluator.grading_pool import GraderPool
 from evaluator.journal import Journal
-from evaluator.plan import generation_key
 from evaluator.prepare import Evaluation, Options, PromptFacts, load_all, local_prompt_facts, make_plans
 from evaluator.types import Checkpoint, Measurement, Progress, Sample
 from leaderboard import hub
@@ -45,8 +44,10 @@ class Ask:
     options: Options = field(default_factory=Options)
     endpoint: str | None = None
     journal: Path | None = None
-    retry_refused: bool = False
-    """Ask once more for what an engine refused in an earlier run: a person says that the cause is gone."""
+    retry: str | None = None
+    """The occasion on which a person said that what an engine refused may be asked once more; each counts once."""
+    patient: bool = False
+    """Wait for another run of the same plan: a worker that was taken over from may not have noticed yet."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,9 +107,6 @@ async def _run(
     journal_path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with Journal(journal_path) as journal, GraderPool(workers=grading_workers()) as grader:
-            if ask.retry_refused:
-                for evaluation in prepared.evaluations:
-                    journal.forget_refusals(generation_key(evaluation.plan))
             measurements = await evaluate(
                 prepared.evaluations,
                 open_engine=lambda: _open_engine(prepared, settings, news.say, cancelled),
@@ -117,6 +115,8 @@ async def _run(
                 concurrency=ask.options.concurrency,
                 on_progress=news.show,
                 cancel=cancel,
+                retry=ask.retry,
+                patient=ask.patient,
             )
     finally:
         watcher.cancel()
@@ -142,7 +142,7 @@ async def _prepare(ask: Ask, settings: Settings, say: Callable[[str], None], can
     plans = make_plans(checkpoint, loaded, options=ask.options, facts=facts)
     engine_plan = plan_engine(
         read_shape(checkpoint.path),
-        devices=find_devices(),
+        devices=find_devices(dict(settings.child_environment).get("CUDA_VISIBLE_DEVICES")),
         prompt_tokens=facts.tokens or 0,
         max_tokens=most_tokens,
         tensor_parallel_size=ask.options.tensor_parallel_size,

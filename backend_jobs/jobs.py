@@ -14,11 +14,12 @@ from backend_jobs.training.events import CheckpointReady, Finished, Started, Ste
 from backend_jobs.types import Outcome
 from backend_jobs.worker import JobContext
 from evaluator.errors import PlanRejected
+from evaluator.plan import plan_key
 from evaluator.prepare import Options
 from evaluator.types import Progress
 from leaderboard.contracts import JobQueue
 from leaderboard.results import publish_changes
-from leaderboard.store import Store
+from leaderboard.store import Changes, Snapshot
 from leaderboard.submissions import SubmissionRejected, check_submission, resolve_folder
 from leaderboard.types import JobKind, JobRecord, Submission
 from settings import Settings
@@ -27,8 +28,8 @@ from settings import Settings
 class JobRunner:
     """Runs one job to its outcome. The worker around it keeps the lease and writes the status."""
 
-    def __init__(self, settings: Settings, store: Store, queue: JobQueue) -> None:
-        self._settings, self._store, self._queue = settings, store, queue
+    def __init__(self, settings: Settings, queue: JobQueue) -> None:
+        self._settings, self._queue = settings, queue
 
     def run(self, record: JobRecord, context: JobContext) -> Outcome:
         """Carry out one job. Raises OpenR1Error where it fails; the message is what its submitter reads."""
@@ -46,7 +47,8 @@ class JobRunner:
             model=submission.source,
             revision=submission.commit if submission.source == submission.model else None,
             benchmarks=submission.benchmarks,
-            retry_refused=record.retried > 0,
+            retry=f"{submission.id} retry {record.retried}" if record.retried else None,
+            patient=True,
             options=Options(
                 attempts=submission.attempts,
                 max_tokens=submission.max_tokens,
@@ -56,14 +58,14 @@ class JobRunner:
         checkpoint, measurements = run_evaluation(
             ask, self._settings, on_progress=show, cancelled=context.cancelled, expected_commit=submission.commit
         )
-        names, changes = publish_changes(
-            measurements,
-            checkpoint=checkpoint,
-            measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            submission=submission,
-            stored=self._store.snapshot("attempts/"),
-        )
-        return Outcome(results=names, changes=changes)
+        measured_at = datetime.now(UTC).isoformat(timespec="seconds")
+
+        def changes(stored: Snapshot) -> Changes:
+            return publish_changes(
+                measurements, checkpoint=checkpoint, measured_at=measured_at, submission=submission, stored=stored
+            )[1]
+
+        return Outcome(results=tuple(plan_key(done.plan) for done in measurements), changes=changes)
 
     def _train(self, submission: Submission, context: JobContext) -> Outcome:
         if submission.recipe is None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from backend_jobs.leases import LEASE_S, LeaseWatch
 from backend_jobs.records import REQUESTS, read_record, record_bytes, record_name
-from backend_jobs.types import JobCancelled, JobNotFound, LeaseLost, MoveRefused, RecordUnreadable
+from backend_jobs.types import Files, JobCancelled, JobNotFound, LeaseLost, MoveRefused, RecordUnreadable
 from leaderboard.store import Changes, InvalidName, Snapshot, Store, update
 from leaderboard.submissions import SubmissionRejected
 from leaderboard.types import Failure, JobKind, JobRecord, Status, Submission
@@ -164,21 +164,26 @@ class StoreQueue:
             job_id, lambda job: replace(_owned(job, attempt), beat=job.beat + 1), message=f"beat of {job_id}"
         )
 
-    def finish(self, job_id: str, attempt: int, *, results: tuple[str, ...], changes: Changes) -> JobRecord:
+    def finish(self, job_id: str, attempt: int, *, results: tuple[str, ...], changes: Files) -> JobRecord:
         """RUNNING to FINISHED, and all files of the results, in one commit.
 
         Raises:
             LeaseLost, JobCancelled: as `beat`; nothing was written.
             InvalidName: a file lies among the queue's own.
         """
-        for name in changes:
-            if name.startswith(REQUESTS):
-                raise InvalidName(f"{name} cannot be a file of a result: {REQUESTS} holds the queue's own records")
+
+        def files(snapshot: Snapshot) -> Changes:
+            made = changes(snapshot) if callable(changes) else changes
+            for name in made:
+                if name.startswith(REQUESTS):
+                    raise InvalidName(f"{name} cannot be a file of a result: {REQUESTS} holds the queue's own records")
+            return made
+
         return self._change(
             job_id,
             lambda job: _move(_owned(job, attempt), Status.FINISHED, ended_at=self._time(), results=results),
             message=f"finish {job_id}",
-            files=changes,
+            files=files,
         )
 
     def fail(self, job_id: str, attempt: int, failure: Failure) -> JobRecord:
@@ -211,17 +216,22 @@ class StoreQueue:
         return _move(job, Status.FAILED, lost=lost, ended_at=self._time(), failure=failure)
 
     def _change(
-        self, job_id: str, edit: Callable[[JobRecord], JobRecord], *, message: str, files: Changes | None = None
+        self,
+        job_id: str,
+        edit: Callable[[JobRecord], JobRecord],
+        *,
+        message: str,
+        files: Callable[[Snapshot], Changes] | None = None,
     ) -> JobRecord:
-        """Edit one record, and write `files` in the same commit. Returns the record as it was committed."""
+        """Edit one record, and write the `files` of its tree in the same commit. Returns the record as committed."""
         name = self._name_of(job_id)
         edited: list[JobRecord] = []
 
         def changes(snapshot: Snapshot) -> Changes:
             edited[:] = [edit(_read(snapshot, name))]
-            return {**(files or {}), name: record_bytes(edited[0])}
+            return {**(files(snapshot) if files else {}), name: record_bytes(edited[0])}
 
-        update(self._store, changes, message=message, prefix=name)
+        update(self._store, changes, message=message, prefix="" if files else name)
         return edited[0]
 
     def _name_of(self, job_id: str) -> str:

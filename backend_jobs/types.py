@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from evaluator.errors import Cancelled, OpenR1Error
-from leaderboard.store import Changes
+from leaderboard.store import Changes, Snapshot
+
+Files = Changes | Callable[[Snapshot], Changes]
+"""Files to commit, or how to make them from the very tree that they go into; asked again where a commit was lost."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -13,7 +17,7 @@ class Outcome:
     """What a job that ran to its end publishes: the names of its results, and the files to commit with its status."""
 
     results: tuple[str, ...] = ()
-    changes: Changes = field(default_factory=dict[str, bytes | None])
+    changes: Files = field(default_factory=dict[str, bytes | None])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

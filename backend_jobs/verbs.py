@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -61,7 +62,7 @@ def worker(options: argparse.Namespace, settings: Settings) -> Result:
     settings = replace(settings, store=options.store)
     store = open_store(settings.store)
     queue = StoreQueue(store)
-    runner = JobRunner(settings, store, queue)
+    runner = JobRunner(settings, queue)
     name = f"{socket.gethostname()}-{os.getpid()}"
     taking = Worker(queue, FileLive(settings.data_dir / "live"), runner.run, name=name)
     told: SimpleQueue[int] = SimpleQueue()
@@ -240,7 +241,7 @@ def _ask(options: argparse.Namespace) -> Ask:
         options=replace(chosen, concurrency=options.concurrency) if options.concurrency else chosen,
         endpoint=options.endpoint,
         journal=getattr(options, "journal", None),
-        retry_refused=getattr(options, "retry_refused", False),
+        retry=f"by hand, {time.time_ns()}" if getattr(options, "retry_refused", False) else None,
     )
 
 

@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 GIB = 1 << 30
+# A container's memory limit, as control groups of version 2 and 1 tell it.
+CONTAINER_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,27 +30,52 @@ class Devices:
         return f"{self.count} x {self.name} ({self.memory_bytes / GIB:.0f} GiB{' each' if self.count > 1 else ''})"
 
 
-def find_devices() -> Devices:
-    """The GPUs that nvidia-smi lists, or else the processor."""
-    return _gpus() or _cpu()
+def find_devices(visible: str | None = None) -> Devices:
+    """The GPUs that nvidia-smi lists, or else the processor. `visible` is CUDA_VISIBLE_DEVICES where it is set."""
+    return _gpus(visible) or _cpu()
 
 
-def _gpus() -> Devices | None:
+def _gpus(visible: str | None) -> Devices | None:
     query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
     try:
         listed = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout.splitlines()
     except (OSError, subprocess.SubprocessError):
         return None
-    rows = [line.rpartition(",") for line in listed if line.strip()]
-    if not rows:
+    return gpus_from(listed, visible)
+
+
+def gpus_from(listed: Sequence[str], visible: str | None) -> Devices | None:
+    """The devices in nvidia-smi's lines of `name, MiB`, as far as engines may see them. None where there are none.
+
+    A device whose memory is not told (`[N/A]`) cannot be planned for and is left out.
+    """
+    rows = [line.rpartition(",") for line in listed]
+    gpus = [(name.strip(), int(size)) for name, _, size in rows if size.strip().isdigit()]
+    if visible is not None:
+        wanted = [item.strip() for item in visible.split(",") if item.strip() not in ("", "-1")]
+        if all(item.isdigit() for item in wanted):
+            gpus = [gpus[int(item)] for item in wanted if int(item) < len(gpus)]
+        else:
+            gpus = gpus[: len(wanted)]  # named by UUID, which this query does not list
+    if not gpus:
         return None
-    smallest = min(int(row[2]) for row in rows)
-    return Devices(kind="cuda", name=rows[0][0].strip(), count=len(rows), memory_bytes=smallest * (1 << 20))
+    smallest = min(size for _, size in gpus)
+    return Devices(kind="cuda", name=gpus[0][0], count=len(gpus), memory_bytes=smallest * (1 << 20))
 
 
 def _cpu() -> Devices:
-    pages, page_size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
-    return Devices(kind="cpu", name=_cpu_name(), count=len(os.sched_getaffinity(0)), memory_bytes=pages * page_size)
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limits = [int(text) for path in CONTAINER_LIMITS if (text := _read(path)).isdigit()]
+    return Devices(
+        kind="cpu", name=_cpu_name(), count=len(os.sched_getaffinity(0)), memory_bytes=min([machine, *limits])
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
 
 
 def _cpu_name() -> str:

@@ -63,6 +63,12 @@ class JournalUnusable(OpenR1Error):
     code = "journal_unusable"
 
 
+class JournalBusy(JournalUnusable):
+    """Another run is writing this plan's answers: wait until it ends, or end it."""
+
+    code = "journal_busy"
+
+
 class IncompleteMeasurement(OpenR1Error):
     """An attempt is missing or ungraded, so there is no score. Never published."""
 

@@ -13,6 +13,7 @@ from time import monotonic
 from evaluator import plan
 from evaluator.client import stream
 from evaluator.engine import RunningEngine
+from evaluator.errors import Cancelled, JournalBusy
 from evaluator.grading_pool import GraderPool
 from evaluator.journal import Journal
 from evaluator.measure import measure, running
@@ -31,6 +32,7 @@ from evaluator.types import (
 
 PROGRESS_EVERY_S = 1.0
 RATE_WINDOW_S = 20.0
+CLAIM_POLL_S = 1.0
 
 OpenEngine = Callable[[], AbstractAsyncContextManager[RunningEngine]]
 OnProgress = Callable[[Mapping[str, Progress]], None]
@@ -45,11 +47,14 @@ async def evaluate(
     concurrency: int,
     on_progress: OnProgress,
     cancel: asyncio.Event,
+    retry: str | None = None,
+    patient: bool = False,
 ) -> list[Measurement]:
     """Measure one checkpoint on every benchmark it asks for.
 
     All benchmarks share one queue. What the journal already holds is never asked again; where it holds everything, the
-    engine is not even started.
+    engine is not even started. `retry` names the occasion on which a person said that what was refused may be asked
+    again; each occasion counts once. `patient` waits for another run of the same plan instead of raising JournalBusy.
 
     Raises:
         IncompleteMeasurement: an attempt was refused or could not be graded, so there is no score.
@@ -58,13 +63,30 @@ async def evaluate(
     with ExitStack() as claims:
         tracks = [_Track(evaluation, journal, grader) for evaluation in evaluations]
         for track in tracks:
-            claims.enter_context(journal.claim(track.key))
+            await _claim(claims, journal, track.key, patient=patient, cancel=cancel)
+            if retry is not None:
+                journal.forget_refusals(track.key, because=retry)
             track.resume()
         async with _reporting(tracks, on_progress):
             await _ask_missing(tracks, open_engine, concurrency, cancel)
             for track in tracks:
                 await track.all_graded()
         return [await asyncio.to_thread(track.measurement) for track in tracks]
+
+
+async def _claim(claims: ExitStack, journal: Journal, key: str, *, patient: bool, cancel: asyncio.Event) -> None:
+    """Be the one run of this plan. A worker that was taken over from may still hold on for a while."""
+    while True:
+        try:
+            claims.enter_context(journal.claim(key))
+        except JournalBusy:
+            if cancel.is_set():
+                raise Cancelled("cancelled while another run of the same plan was still going") from None
+            if not patient:
+                raise
+            await asyncio.sleep(CLAIM_POLL_S)
+        else:
+            return
 
 
 async def _ask_missing(
@@ -74,6 +96,8 @@ async def _ask_missing(
     if not missing:
         return
     by_key = {track.key: track for track in tracks}
+    for track in tracks:
+        track.asking = any(request.generation_key == track.key for request in missing)
     async with open_engine() as engine:
         for track in tracks:
             track.served_by(engine.facts)
@@ -101,6 +125,8 @@ class _Track:
     gradings: list[Future[Score]] = field(default_factory=list)
     arrivals: deque[tuple[float, int]] = field(default_factory=deque)
     started: float = field(default_factory=monotonic)
+    counted: float = field(default_factory=monotonic)
+    asking: bool = False
     ended: float | None = None
     requests: list[Request] = field(default_factory=list)
     _facts: EngineFacts | None = None
@@ -144,6 +170,7 @@ class _Track:
     async def all_graded(self) -> None:
         """Wait for the last verdict."""
         await asyncio.gather(*(asyncio.wrap_future(future) for future in self.gradings))
+        self.count_time()
         self.ended = monotonic()
 
     def scores(self) -> list[Score]:
@@ -159,9 +186,16 @@ class _Track:
             refusals=self.refusals,
             scores=self.scores(),
             engine=self.journal.engine(self.key),
-            wall_seconds=(self.ended or monotonic()) - self.started,
+            wall_seconds=self.journal.spent(self.key),
             equal=lambda a, b: self.grader.submit_equal(a, b).result(),
         )
+
+    def count_time(self) -> None:
+        """Add the time since the last call to the plan's; a run that asks for nothing takes none."""
+        now = monotonic()
+        if self.asking and self.ended is None:
+            self.journal.spend(self.key, now - self.counted)
+        self.counted = now
 
     def progress(self) -> Progress:
         """How far this benchmark is, with a provisional score."""
@@ -239,4 +273,6 @@ class _reporting:  # noqa: N801  (used like a function)
             await asyncio.sleep(PROGRESS_EVERY_S)
 
     def _report(self) -> None:
+        for track in self._tracks:
+            track.count_time()
         self._on_progress({track.evaluation.bench.name: track.progress() for track in self._tracks})

@@ -16,7 +16,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self
 
-from evaluator.errors import JournalUnusable
+from evaluator.errors import JournalBusy, JournalUnusable
 from evaluator.types import Completion, EngineFacts, Refusal, to_json
 
 APPLICATION_ID = 0x6F72314A  # "or1J"
@@ -39,6 +39,11 @@ CREATE TABLE engines (
     generation_key TEXT NOT NULL, facts TEXT NOT NULL,
     PRIMARY KEY (generation_key, facts)
 ) STRICT;
+CREATE TABLE forgotten (
+    generation_key TEXT NOT NULL, because TEXT NOT NULL,
+    PRIMARY KEY (generation_key, because)
+) STRICT;
+CREATE TABLE spent (generation_key TEXT PRIMARY KEY, seconds REAL NOT NULL) STRICT;
 """
 COMPLETION = tuple(field.name for field in fields(Completion))
 REFUSAL = tuple(field.name for field in fields(Refusal))
@@ -123,10 +128,31 @@ class Journal:
         pairs = "SELECT problem_id, attempt FROM {} WHERE generation_key = ?1"
         return set(self._read(f"{pairs.format('answers')} UNION {pairs.format('refusals')}", generation_key))
 
-    def forget_refusals(self, generation_key: str) -> int:
-        """Drop the refusals of a plan, so that a run asks for those attempts once more. Returns how many."""
+    def forget_refusals(self, generation_key: str, *, because: str) -> int:
+        """Drop the refusals of a plan, so that a run asks for those attempts once more. Returns how many.
+
+        Once for each `because`: a run that is taken over must not roll again what was refused since.
+        """
+        if not self._write("INSERT INTO forgotten VALUES (?, ?) ON CONFLICT DO NOTHING", (generation_key, because)):
+            return 0
         with self._guard():
             return self._database.execute("DELETE FROM refusals WHERE generation_key = ?", (generation_key,)).rowcount
+
+    def spend(self, generation_key: str, seconds: float) -> None:
+        """Add to the wall-clock time that answering a plan has taken, over all its runs."""
+        self._write(
+            "INSERT INTO spent VALUES (?1, ?2) ON CONFLICT (generation_key) DO UPDATE SET seconds = seconds + ?2",
+            (generation_key, seconds),
+        )
+
+    def spent(self, generation_key: str) -> float:
+        """Seconds of wall-clock time that answering a plan has taken, over all its runs."""
+        return float(
+            sum(
+                seconds
+                for (seconds,) in self._read("SELECT seconds FROM spent WHERE generation_key = ?", generation_key)
+            )
+        )
 
     def note_engine(self, generation_key: str, facts: EngineFacts) -> None:
         """Record which engine answers a plan's requests from here on."""
@@ -154,7 +180,7 @@ class Journal:
         The lock is a file beside the journal; the kernel frees it however the process ends, so the file may stay.
 
         Raises:
-            JournalUnusable: another run has it; the message names its process.
+            JournalBusy: another run has it; the message names its process.
         """
         name = hashlib.sha256(generation_key.encode()).hexdigest()[:16]
         with self._guard():
@@ -164,7 +190,7 @@ class Journal:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 owner = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
-                raise JournalUnusable(
+                raise JournalBusy(
                     f"another run (pid {owner}) is writing this journal, {self.path}, for the same plan; wait until it "
                     "ends, or end it: a new run continues where it stopped"
                 ) from None

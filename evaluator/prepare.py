@@ -60,11 +60,11 @@ def load_all(
 def local_prompt_facts(folder: Path, samples: Sequence[Sample]) -> PromptFacts:
     """Template, thought and longest prompt, read from the checkpoint that will be served."""
     chat_template = template.read_template(folder)
-    tokens = template.longest_prompt_tokens(folder, chat_template, (s.prompt for s in samples), None)
+    rendered = chat_template.render(sample.prompt for sample in samples)
     return PromptFacts(
         chat_template_hash=chat_template.hash,
-        opens_thought=template.opens_thought(chat_template.render(samples[0].prompt)),
-        tokens=tokens,
+        opens_thought=template.opens_thought(rendered[0]),
+        tokens=template.longest_tokens(folder, rendered),
     )
 
 

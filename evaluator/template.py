@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import TemplateError
-from jinja2.exceptions import SecurityError
 from tokenizers import Tokenizer
-from transformers.utils.chat_template_utils import render_jinja_template
 
 from evaluator.checkpoint import LARGEST_JSON_BYTES, read_json
 from evaluator.errors import CheckpointRejected
 
+RENDER_TIMEOUT_S = 300.0
 THOUGHT_OPENS = "<think>"
 THOUGHT_CLOSES = "</think>"
 
@@ -32,24 +33,39 @@ class ChatTemplate:
         """SHA-256 of the template's text, 64 hex digits."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
-    def render(self, prompt: str, system_prompt: str | None = None) -> str:
-        """The prompt text up to where the model begins to write.
+    def render(self, prompts: Iterable[str], system_prompt: str | None = None) -> list[str]:
+        """Each prompt's text up to where the model begins to write.
+
+        The template is a stranger's program: it runs in a process of its own (`evaluator/rendering.py`).
 
         Raises:
-            CheckpointRejected: the template fails, or tries what the sandbox forbids.
+            CheckpointRejected: the template fails, does not end, or tries what the sandbox forbids.
         """
         system = [{"role": "system", "content": system_prompt}] if system_prompt else []
-        messages = [*system, {"role": "user", "content": prompt}]
+        conversations = [[*system, {"role": "user", "content": prompt}] for prompt in prompts]
+        asked = {"template": self.text, "tokens": dict(self.special_tokens), "conversations": conversations}
         try:
-            rendered, _ = render_jinja_template(
-                conversations=[messages],
-                chat_template=self.text,
-                add_generation_prompt=True,
-                **dict(self.special_tokens),
+            done = subprocess.run(
+                [sys.executable, "-m", "evaluator.rendering"],
+                input=json.dumps(asked).encode(),
+                capture_output=True,
+                cwd=Path(__file__).resolve().parents[1],
+                env={},
+                timeout=RENDER_TIMEOUT_S,
+                check=False,
             )
-        except (TemplateError, SecurityError, TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise CheckpointRejected(f"the chat template cannot be rendered: {error}") from error
-        return str(rendered[0])
+        except subprocess.TimeoutExpired as error:
+            raise CheckpointRejected(f"the chat template did not end within {RENDER_TIMEOUT_S:.0f} s") from error
+        if done.returncode < 0:
+            raise CheckpointRejected("the chat template does not end: it ran out of processor time or memory")
+        if done.returncode:
+            last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
+            raise CheckpointRejected(f"the chat template cannot be rendered: {last}")
+        answer = json.loads(done.stdout)
+        if "error" in answer:
+            raise CheckpointRejected(f"the chat template cannot be rendered: {answer['error']}")
+        rendered: list[str] = answer["rendered"]
+        return rendered
 
 
 def read_template(folder: Path) -> ChatTemplate:
@@ -80,18 +96,17 @@ def opens_thought(rendered: str) -> bool:
     return rendered.rfind(THOUGHT_OPENS) > rendered.rfind(THOUGHT_CLOSES)
 
 
-def longest_prompt_tokens(folder: Path, template: ChatTemplate, prompts: Iterable[str], system: str | None) -> int:
+def longest_tokens(folder: Path, rendered: Sequence[str]) -> int:
     """Tokens of the longest rendered prompt.
 
     Where the checkpoint has no tokenizer.json, the UTF-8 bytes of the prompt: an upper bound for every byte-level and
     sentencepiece vocabulary.
     """
-    rendered = [template.render(prompt, system) for prompt in prompts]
     path = folder / "tokenizer.json"
     if not path.is_file():
         return max(len(text.encode()) for text in rendered)
-    tokenizer = _tokenizer(path)
-    return max(len(encoding.ids) for encoding in tokenizer.encode_batch(rendered, add_special_tokens=False))
+    encoded = _tokenizer(path).encode_batch(list(rendered), add_special_tokens=False)
+    return max(len(encoding.ids) for encoding in encoded)
 
 
 def token_starts(folder: Path) -> Callable[[str], Sequence[int]] | None:

@@ -56,8 +56,8 @@ def publish_changes(
 ) -> tuple[tuple[str, ...], Changes]:
     """The plan keys of some measurements and the files that publish them, to be committed together.
 
-    `measured_at` is UTC in ISO 8601. `stored` is the tree that the changes go into. A result that it holds is kept as it
-    is, links and all, and only named: a result is published once. So are stored attempts of the same generation.
+    `measured_at` is UTC in ISO 8601. `stored` is the tree that the changes go into. A result that it holds is kept as
+    it is, links and all, and only named: a result is published once. So are stored attempts of the same generation.
 
     Raises:
         PublicationRefused: a measurement is limited to some of the problems.
@@ -83,7 +83,7 @@ def is_published(model: str, key: str, stored: Snapshot | None) -> bool:
 
 
 def result_files(row: ResultRow, measurement: Measurement, *, stored: Snapshot | None) -> dict[str, bytes | None]:
-    """The three files of one result. Attempts that `stored` holds are kept; another grader's verdicts replace theirs."""
+    """The three files of one result. Attempts that `stored` holds stay; another grader's verdicts replace theirs."""
     attempts_name = attempts_file(row.generation_key)
     return {
         result_file(row.model, row.plan_key): row_bytes(row),

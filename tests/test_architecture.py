@@ -15,7 +15,7 @@ DOORS = {
     "math_verify": "evaluator/math_equality.py",
     "aiohttp": "evaluator/client.py",
     "pebble": "evaluator/grading_pool.py",
-    "transformers": "evaluator/template.py",
+    "transformers": "evaluator/rendering.py",
     "scipy": "evaluator/statistics.py",
     "pandas": "leaderboard/table.py",
     "pyarrow": "leaderboard/table.py",

@@ -138,7 +138,7 @@ def test_5_a_failed_request_is_neither_an_answer_nor_a_score_and_can_be_asked_ag
     with Journal(run.journal) as journal:
         assert len(journal.completions(key)) == 6
         assert all(completion.text for completion in journal.completions(key))
-        assert journal.forget_refusals(key) == 2
+        assert journal.forget_refusals(key, because="a person") == 2
     # An error in the shape of an answer (HTTP 200 without a choice) is sent again, not kept.
     server.faults = first(len(server.requests) + 1, ERROR_BODY)
     (measured,) = run(asked)

@@ -143,7 +143,7 @@ def test_a_checkpoint_is_a_chat_model_with_lineage_that_opens_a_thought(
     )
     shape = read_shape(ready.path)
     assert (shape.architecture, shape.head_dim, shape.context) == ("Qwen2ForCausalLM", 64, 65_536)
-    rendered = read_template(ready.path).render("What is 1 + 1?")
+    (rendered,) = read_template(ready.path).render(["What is 1 + 1?"])
     assert opens_thought(rendered)
     tokens = Tokenizer.from_file(str(ready.path / "tokenizer.json")).encode(rendered, add_special_tokens=False).ids
     assert len(tokens) == len(rendered) - len("<|im_start|>" * 2 + "<|im_end|>" + "<think>") + 4

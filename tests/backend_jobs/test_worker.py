@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,16 @@ from backend_jobs.queue import StoreQueue
 from backend_jobs.types import Outcome
 from backend_jobs.worker import JobContext, Worker
 from evaluator.errors import Cancelled, EngineFailed, PlanRejected
+from evaluator.plan import plan_key
 from evaluator.types import Progress
 from leaderboard.contracts import LiveState
 from leaderboard.live import FileLive
+from leaderboard.results import publish_changes
 from leaderboard.sqlite_store import SqliteStore
-from leaderboard.store import Store, StoreUnusable
+from leaderboard.store import Changes, Snapshot, Store, StoreUnusable
+from leaderboard.table import read_attempts
 from leaderboard.types import JobKind, JobRecord, Status, Submission
+from tests.leaderboard.measurements import checkpoint, measurement, publish
 
 BEAT_S = 0.02
 SOON_S = 10.0
@@ -172,6 +177,52 @@ def test_outcome_that_cannot_be_written_fails_the_job(make_worker: MakeWorker, q
     assert job.failure is not None
     assert (job.status, job.failure.code) == (Status.FAILED, "invalid_name")
     assert "good" not in store.snapshot().names
+
+
+def test_two_jobs_of_one_generation_lose_no_attempt(make_worker: MakeWorker, queue: StoreQueue, store: Store) -> None:
+    queue.submit(replace(JOB, id="job-001", attempts=2))
+
+    def measured(correct: list[int], attempts: int) -> Outcome:
+        done = measurement(correct, attempts=attempts)
+        return Outcome(
+            results=(plan_key(done.plan),),
+            changes=lambda stored: publish_changes(
+                [done], checkpoint=checkpoint(), measured_at=JOB.submitted_at, stored=stored
+            )[1],
+        )
+
+    def run(record: JobRecord, _: JobContext) -> Outcome:
+        outcome = measured([1, 1], 2)
+        publish(store, measurement([4, 1], attempts=4))
+        return outcome
+
+    make_worker(run).run_once()
+    make_worker(ends_with(measured([8, 1], 8))).run_once()
+    stored = store.snapshot()
+    (attempts,) = (name for name in stored.names if name.startswith("attempts/"))
+    assert len(read_attempts(stored.read(attempts))) == 16
+    assert len([name for name in stored.names if name.startswith("results/")]) == 3
+    assert {job.status for job in queue.jobs()} == {Status.FINISHED}
+
+
+def test_files_are_made_again_where_another_commit_was_faster(queue: StoreQueue, store: Store) -> None:
+    record = queue.claim("alice")
+    assert record is not None
+    trees: list[int] = []
+
+    def files(stored: Snapshot) -> Changes:
+        trees.append(len(stored.names))
+        if len(trees) == 1:
+            publish(store, measurement([4, 1], attempts=4))
+        return publish_changes(
+            [measurement([1, 1], attempts=2)], checkpoint=checkpoint(), measured_at=JOB.submitted_at, stored=stored
+        )[1]
+
+    queue.finish("job-000", record.attempt, results=("k",), changes=files)
+    stored = store.snapshot()
+    (attempts,) = (name for name in stored.names if name.startswith("attempts/"))
+    assert len(trees) == 2
+    assert len(read_attempts(stored.read(attempts))) == 8
 
 
 def test_cancelled_job_is_told_and_nothing_is_written(

@@ -75,6 +75,9 @@ class Run:
     def __call__(self, *evaluations: Evaluation) -> list[Measurement]:
         return run_async(self._run(evaluations))
 
+    retry: str | None = None
+    patient = False
+
     async def _run(self, evaluations: tuple[Evaluation, ...]) -> list[Measurement]:
         cancel = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -89,6 +92,8 @@ class Run:
                 concurrency=8,
                 on_progress=lambda state: self.seen.append(dict(state)),
                 cancel=cancel,
+                retry=self.retry,
+                patient=self.patient,
             )
 
     def _open(self) -> AbstractAsyncContextManager[RunningEngine]:
@@ -220,3 +225,44 @@ def test_an_engine_that_never_answered_is_not_among_what_served(run: Run) -> Non
         run(asked)
     with Journal(run.journal) as journal:
         assert journal.engine(generation_key(asked.plan)) == EngineFacts()
+
+
+def test_what_was_refused_is_asked_again_once_for_each_time_a_person_says_so(run: Run) -> None:
+    run.server.faults = lambda asked: Status(400, "prompt too long") if asked.prompt.endswith(" 3") else None
+    with pytest.raises(IncompleteMeasurement):
+        run(evaluation(5, 2))
+    run.retry = "first retry"
+    with pytest.raises(IncompleteMeasurement):
+        run(evaluation(5, 2))
+    asked = len(run.server.requests)
+    assert asked == 12
+    with pytest.raises(IncompleteMeasurement):
+        run(evaluation(5, 2))
+    assert len(run.server.requests) == asked, "a run that was taken over must not roll again"
+    run.retry, run.server.faults = "second retry", lambda _: None
+    (measured,) = run(evaluation(5, 2))
+    assert sum(measured.verdicts.values()) == 10
+
+
+def test_the_time_of_a_resumed_run_is_that_of_all_its_parts(run: Run) -> None:
+    run.server.latency_s = 0.3
+    (first,) = run(evaluation(4, 1))
+    (again,) = run(evaluation(4, 1))
+    assert first.wall_seconds > 0.3
+    assert again.wall_seconds == first.wall_seconds
+    (more,) = run(evaluation(4, 2))
+    assert more.wall_seconds > first.wall_seconds + 0.3
+
+
+def test_a_worker_waits_for_the_run_that_it_took_over_from(run: Run, tmp_path: Path) -> None:
+    asked = evaluation(2, 1)
+    run.patient = True
+    other = Journal(tmp_path / "journal.db")
+    claim = other.claim(generation_key(asked.plan))
+    claim.__enter__()
+    release = threading.Timer(1.0, lambda: claim.__exit__(None, None, None))
+    release.start()
+    (measured,) = run(asked)
+    release.join()
+    other.close()
+    assert sum(measured.verdicts.values()) == 2

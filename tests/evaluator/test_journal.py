@@ -98,7 +98,8 @@ def test_a_refused_attempt_is_recorded_until_it_is_forgotten_or_answered(tmp_pat
         assert journal.add(KEY, completion(attempt=1))
         assert journal.refusals(KEY) == [refusal(attempt=0)]
         assert journal.recorded(KEY) == {("p1", 0), ("p1", 1)}
-        assert journal.forget_refusals(KEY) == 2
+        assert journal.forget_refusals(KEY, because="the first retry") == 2
+        assert journal.forget_refusals(KEY, because="the first retry") == 0
         assert journal.recorded(KEY) == {("p1", 1)}
 
 
@@ -254,3 +255,12 @@ def test_a_full_disk_ends_in_a_clear_error_and_the_journal_stays_intact(tmp_path
     with Journal(tmp_path / "j.db") as journal:
         assert len(journal.completions("k")) == int(added) > 0
         assert journal.add("k", completion(attempt=10_000)), "with space again, it goes on"
+
+
+def test_time_spent_on_a_plan_adds_up_over_its_runs(tmp_path: Path) -> None:
+    for seconds in (1.5, 2.0):
+        with Journal(tmp_path / "journal.db") as journal:
+            journal.spend(KEY, seconds)
+    with Journal(tmp_path / "journal.db") as journal:
+        assert journal.spent(KEY) == pytest.approx(3.5)
+        assert journal.spent("another plan") == 0

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from evaluator.errors import CheckpointRejected
-from evaluator.template import ChatTemplate, longest_prompt_tokens, opens_thought, read_template
+from evaluator.template import ChatTemplate, longest_tokens, opens_thought, read_template
 
 R1_STYLE = "{{ bos_token }}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}<|assistant|><think>\n"
 
 
 def test_a_template_that_ends_inside_a_thought_is_detected() -> None:
     template = ChatTemplate(text=R1_STYLE, special_tokens=(("bos_token", "<s>"),))
-    rendered = template.render("1 + 1?")
+    (rendered,) = template.render(["1 + 1?"])
     assert rendered == "<s><|user|>1 + 1?<|assistant|><think>"
     assert opens_thought(rendered)
 
@@ -28,7 +28,8 @@ def test_a_prompt_without_an_open_thought_is_not_taken_for_one(rendered: str) ->
 
 
 def test_a_system_prompt_reaches_the_template() -> None:
-    assert ChatTemplate(text=R1_STYLE).render("hi", "Be brief.").startswith("<|system|>Be brief.<|user|>hi")
+    (rendered,) = ChatTemplate(text=R1_STYLE).render(["hi"], "Be brief.")
+    assert rendered.startswith("<|system|>Be brief.<|user|>hi")
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def test_a_system_prompt_reaches_the_template() -> None:
 )
 def test_a_template_that_fails_or_escapes_is_refused(text: str) -> None:
     with pytest.raises(CheckpointRejected, match="chat template cannot be rendered"):
-        ChatTemplate(text=text).render("hi")
+        ChatTemplate(text=text).render(["hi"])
 
 
 def test_the_template_file_wins_over_the_tokenizer_config(tmp_path: Path) -> None:
@@ -68,8 +69,7 @@ def test_a_checkpoint_without_a_template_is_refused(tmp_path: Path) -> None:
 
 
 def test_without_a_tokenizer_file_the_bytes_bound_the_length(tmp_path: Path) -> None:
-    template = ChatTemplate(text="{{ messages[0].content }}")
-    assert longest_prompt_tokens(tmp_path, template, ["a", "aé"], None) == 3
+    assert longest_tokens(tmp_path, ["a", "aé"]) == 3
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"a":' * 100_000])
@@ -89,4 +89,22 @@ def test_a_broken_template_file_is_refused_by_its_name(tmp_path: Path) -> None:
 def test_a_broken_tokenizer_is_refused_by_its_name(tmp_path: Path, text: str) -> None:
     (tmp_path / "tokenizer.json").write_text(text)
     with pytest.raises(CheckpointRejected, match=r"tokenizer\.json is not a tokenizer file"):
-        longest_prompt_tokens(tmp_path, ChatTemplate(text="{{ messages[0].content }}"), ["a"], None)
+        longest_tokens(tmp_path, ["a"])
+
+
+ENDLESS = (
+    "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}"
+    "{% endfor %}{% endfor %}{% endfor %}"
+)
+GREEDY = "{% set ns = namespace(s='x' * 1000000) %}{% for i in range(9999) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}"
+
+
+@pytest.mark.parametrize("text", [ENDLESS, GREEDY])
+def test_a_template_that_never_ends_or_eats_memory_is_ended_and_refused(text: str) -> None:
+    with pytest.raises(CheckpointRejected, match="chat template"):
+        ChatTemplate(text=text).render(["hi"])
+
+
+def test_many_prompts_are_rendered_by_one_process_in_their_order() -> None:
+    prompts = [f"prompt {n}" for n in range(500)]
+    assert ChatTemplate(text="{{ messages[0].content }}").render(prompts) == prompts

@@ -81,6 +81,11 @@ def parser(settings: Settings) -> argparse.ArgumentParser:
     grade.add_argument("--benchmark", required=True, choices=BENCHMARKS, metavar="B")
     grade.add_argument("--completions", required=True, type=Path, metavar="F", help=".jsonl or .jsonl.gz")
     grade.add_argument("--scores", type=Path, metavar="OUT", help="write one row per input row there")
+    grade.add_argument(
+        "--audit",
+        action="store_true",
+        help="ask lighteval's metric too and count where it differs; with --scores, list that in OUT.audit.jsonl",
+    )
     grade.add_argument("--json", action="store_true", help="make the last line one JSON object")
     grade.set_defaults(run=verbs.grade)
 

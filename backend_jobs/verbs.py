@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from queue import SimpleQueue
@@ -34,6 +35,7 @@ from backend_jobs.train import run_folders
 from backend_jobs.train import train as run_training
 from backend_jobs.training.events import CheckpointReady, TrainEvent
 from backend_jobs.worker import Worker
+from evaluator.audit import FileAudit
 from evaluator.benchmarks import benchmark
 from evaluator.engine_plan import server_command, server_environment
 from evaluator.errors import PlanRejected
@@ -164,11 +166,20 @@ def grade(options: argparse.Namespace, settings: Settings) -> Result:
         samples = load_samples(bench, attempts=1, mirror=settings.benchmark_mirror)
         return {sample.problem_id: sample.target for sample in samples}
 
-    with GraderPool(workers=grading_workers()) as pool:
+    with (
+        GraderPool(workers=grading_workers()) as pool,
+        FileAudit(scores=options.scores) if options.audit else nullcontext() as audited,
+    ):
         summary = grade_file(
-            options.completions, extraction=bench.extraction, targets=targets, pool=pool, scores_out=options.scores
+            options.completions,
+            extraction=bench.extraction,
+            targets=targets,
+            pool=pool,
+            scores_out=options.scores,
+            graded_row=audited.row if audited else None,
         )
-    return {"rows": summary.rows, "verdicts": dict(summary.verdicts), "wall_seconds": round(summary.wall_seconds, 2)}
+    result = {"rows": summary.rows, "verdicts": dict(summary.verdicts), "wall_seconds": round(summary.wall_seconds, 2)}
+    return result | ({"audit": audited.counts} if audited else {})
 
 
 def anchor(options: argparse.Namespace, _: Settings) -> Result:

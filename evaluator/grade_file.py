@@ -41,20 +41,22 @@ def grade_file(
     pool: GraderPool,
     scores_out: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    graded_row: Callable[[GradeInput, Score], None] | None = None,
 ) -> GradeSummary:
     """Grade every row of a .jsonl or .jsonl.gz file, in bounded memory.
 
     A row needs `problem_id` and `completion`, and may have `sample`, `gold`, `finish_reason`, `n_tokens` and
     `prompt_opens_thought`. Its own `gold` wins over `targets` (problem id to target; a
     function is called only where a row needs it). `scores_out` gets one row per
-    input row, in order, and appears only when it is whole. `progress` is called with (rows graded, rows read).
+    input row, in order, and appears only when it is whole. `progress` is called with (rows graded, rows read),
+    `graded_row` with each row and its score, in order.
 
     Raises:
         CompletionsRejected: a row that cannot be read, or has no target; the message names the line.
     """
     started = time.monotonic()
     verdicts: Counter[str] = Counter({verdict.value: 0 for verdict in Verdict})
-    waiting: deque[tuple[Any, Future[Score]]] = deque()
+    waiting: deque[tuple[Any, GradeInput, Future[Score]]] = deque()
     graded = 0
 
     @cache
@@ -63,21 +65,22 @@ def grade_file(
 
     def write_oldest(out: IO[str] | None) -> None:
         nonlocal graded
-        sample, future = waiting.popleft()
+        sample, item, future = waiting.popleft()
         score = future.result()
         verdicts[score.verdict.value] += 1
         graded += 1
         if out is not None:
             out.write(json.dumps(_score_row(score, sample), ensure_ascii=False) + "\n")
+        if graded_row is not None:
+            graded_row(item, score)
         if progress is not None:
             progress(graded, graded + len(waiting))
 
-    with _whole_file(scores_out) if scores_out else nullcontext() as out:
+    with whole_file(scores_out) if scores_out else nullcontext() as out:
         for line, row in completion_rows(completions):
-            waiting.append(
-                (row.get("sample"), pool.submit(_grade_input(row, completions, line, extraction, known_targets)))
-            )
-            while len(waiting) >= IN_FLIGHT or (waiting and waiting[0][1].done()):
+            item = _grade_input(row, completions, line, extraction, known_targets)
+            waiting.append((row.get("sample"), item, pool.submit(item)))
+            while len(waiting) >= IN_FLIGHT or (waiting and waiting[0][2].done()):
                 write_oldest(out)
         while waiting:
             write_oldest(out)
@@ -162,7 +165,7 @@ def row_field(row: dict[str, Any], name: str, kinds: tuple[type, ...], where: st
 
 
 @contextmanager
-def _whole_file(path: Path) -> Iterator[IO[str]]:
+def whole_file(path: Path) -> Iterator[IO[str]]:
     """A text file that takes its name only when the block ended without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")

@@ -193,6 +193,23 @@ def test_grade_writes_one_row_per_row_in_order_and_reports_counts(run: Run, tmp_
     ]
 
 
+def test_grade_with_audit_lists_what_a_second_grader_sees_differently(run: Run, tmp_path: Path) -> None:
+    rows = [
+        {"problem_id": "same", "completion": "so \\boxed{4}", "gold": "4"},
+        {"problem_id": "other", "completion": "so \\boxed{4}</think> Done.", "gold": "4"},
+    ]
+    completions, scores = tmp_path / "rows.jsonl", tmp_path / "scores.jsonl"
+    completions.write_text("\n".join(map(json.dumps, rows)))
+    words = ["grade", "--benchmark", "math_500", "--completions", completions, "--scores", scores, "--audit", "--json"]
+    status, out, _ = run(*words)
+    summary = json.loads(out.splitlines()[-1])
+    assert status == 0
+    assert summary["audit"] == {"rows": 2, "disagreements": 1}
+    assert summary["verdicts"]["correct"] == 2
+    (listed,) = [json.loads(line) for line in (tmp_path / "scores.jsonl.audit.jsonl").read_text().splitlines()]
+    assert (listed["problem_id"], listed["verdict"], listed["second"]) == ("other", "correct", False)
+
+
 def test_plan_of_a_recipe_runs_nothing_and_says_where_checkpoints_will_be(run: Run, tmp_path: Path) -> None:
     recipe = Path(__file__).resolve().parents[2] / "recipes" / "sft" / "arithmetic.yaml"
     status, out, _ = run("plan", recipe)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evaluator.audit import Audited, audit
+from evaluator.audit import Audited, Auditor, audit
 from evaluator.grading import grade
 from evaluator.types import Extraction, GradeInput, Verdict
 
@@ -22,7 +22,22 @@ def test_the_second_opinion_lists_only_the_rows_it_sees_differently() -> None:
     ]
     # The second opinion reads only what follows the thought.
     other = audited("so \\boxed{42}</think> Done.", "42")
-    found = audit([*agreed, other])
+    found = list(audit([*agreed, other]))
     assert [(row.problem_id, row.verdict, row.second) for row in found] == [
         (other.item.problem_id, Verdict.CORRECT, False)
     ]
+
+
+def never_ends(item: GradeInput) -> bool:
+    while item.text != "easy":
+        pass
+    return True
+
+
+def test_a_second_opinion_that_never_ends_is_ended_and_reported_as_none() -> None:
+    with Auditor(opinion=never_ends, limit_s=0.2) as auditor:
+        hung = auditor.disagreement(audited("\\boxed{42}", "42"))
+        after = auditor.disagreement(audited("easy", "easy"))
+    assert hung is not None
+    assert (hung.verdict, hung.second) == (Verdict.CORRECT, None)
+    assert after is None

@@ -18,7 +18,9 @@ from backend_jobs.queue import StoreQueue
 from leaderboard.board import Board
 from leaderboard.contracts import JobQueue
 from leaderboard.live import FileLive
-from leaderboard.page import PageContext, build_page, launch_options
+from leaderboard.pages.frame import PageContext
+from leaderboard.pages.site import build_page
+from leaderboard.pages.theme import launch_options
 from leaderboard.references import published_scores
 from leaderboard.stores import open_store
 from leaderboard.submissions import SubmissionRejected, check_submission

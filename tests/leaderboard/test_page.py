@@ -17,7 +17,9 @@ from evaluator.errors import OpenR1Error
 from evaluator.types import Progress
 from leaderboard.board import Board
 from leaderboard.contracts import LiveState
-from leaderboard.page import ASSETS, PageContext, build_page, launch_options
+from leaderboard.pages.frame import ASSETS, PageContext
+from leaderboard.pages.site import build_page
+from leaderboard.pages.theme import launch_options
 from leaderboard.references import published_scores
 from leaderboard.sqlite_store import SqliteStore
 from leaderboard.submissions import ResolvedModel, check_submission

@@ -1,0 +1,65 @@
+"""What every page of the site shares: whom it asks, its frame, and how its HTML is kept up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from evaluator.errors import OpenR1Error
+from leaderboard.board import Board
+from leaderboard.contracts import JobQueue, LiveBoard, LiveState
+from leaderboard.types import JobRecord, Status
+from leaderboard.views import shell
+from leaderboard.views.markup import Html
+
+ASSETS = Path(__file__).parents[1] / "assets"
+
+QUIETLY: Mapping[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+"""How every event runs: at once, without a spinner over the page, and not as an endpoint of Gradio's own API."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PageContext:
+    """What the page shows and whom it asks."""
+
+    board: Board
+    queue: JobQueue
+    live: LiveBoard
+    submit: Callable[[dict[str, Any]], JobRecord]
+    """Checks a form and queues the job. Raises OpenR1Error with a message for people."""
+    local_mode: bool
+    """On this machine only, without login: folders may be submitted, and everybody may cancel and retry."""
+
+
+def header(current: str, context: PageContext) -> None:
+    """The site's name and its pages above a page; `current` is the page's address."""
+    gr.HTML(f'<div class="board">{shell.header(current, local_mode=context.local_mode)}</div>', apply_default_css=False)
+
+
+def live_html(css_class: str = "") -> gr.HTML:
+    """A component whose HTML is replaced piece by piece, so that folds, focus and scroll position stay."""
+    script = (ASSETS / "page.js").read_text(encoding="utf-8")
+    return gr.HTML(html_template="", js_on_load=script, apply_default_css=False, elem_classes=css_class)
+
+
+def or_refusal(render: Callable[[], Html]) -> Html:
+    """What `render` shows, or why it cannot be shown: a reader never sits before an empty page."""
+    try:
+        return render()
+    except OpenR1Error as failure:
+        return shell.refused(str(failure))
+
+
+def changed(html: Html, shown: str | None) -> tuple[Any, Any]:
+    """(HTML to send, what the reader now sees), or nothing where they see it already."""
+    return (gr.skip(), gr.skip()) if html == shown else (html, html)
+
+
+def live_states(context: PageContext, jobs: list[JobRecord]) -> dict[str, LiveState]:
+    """What the running jobs report of themselves, by job."""
+    running = (job.submission.id for job in jobs if job.status is Status.RUNNING)
+    return {job_id: state for job_id in running if (state := context.live.read(job_id)) is not None}

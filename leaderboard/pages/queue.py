@@ -1,0 +1,56 @@
+"""The queue and what runs now; its buttons cancel and retry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from evaluator.errors import OpenR1Error
+from leaderboard.pages.frame import QUIETLY, PageContext, changed, header, live_html, live_states, or_refusal
+from leaderboard.views import queue as queue_view
+from leaderboard.views import shell
+from leaderboard.views.markup import NOTHING, Html
+
+QUEUE_REFRESH_S = 2.0
+
+
+def queue_page(page: gr.Blocks, context: PageContext) -> None:
+    """Jobs and their progress, refreshed while somebody looks; the address may point at one of them."""
+    header("queue", context)
+    message = gr.HTML(apply_default_css=False)
+    asked, shown, html = gr.State(None), gr.State(None), live_html()
+
+    def render(job_id: str | None) -> Html:
+        jobs = context.queue.jobs()
+        rows = {row.plan_key: row for row in context.board.rows()}
+        return queue_view.queue_page(jobs, live_states(context, jobs), rows, may_act=context.local_mode, asked=job_id)
+
+    def load(request: gr.Request) -> tuple[Any, ...]:
+        job_id = dict(request.query_params).get("job")
+        return (job_id, *changed(or_refusal(lambda: render(job_id)), None))
+
+    def tick(job_id: str | None, seen: str | None) -> tuple[Any, ...]:
+        return changed(or_refusal(lambda: render(job_id)), seen)
+
+    def act(job_id: str | None, event: gr.EventData) -> tuple[Any, ...]:
+        html_now = _act(context, event._data)
+        return (f'<div class="board">{html_now}</div>', *changed(or_refusal(lambda: render(job_id)), None))
+
+    page.load(load, None, [asked, html, shown], **QUIETLY)
+    gr.Timer(QUEUE_REFRESH_S).tick(tick, [asked, shown], [html, shown], **QUIETLY)
+    html.act(act, asked, [message, html, shown], **QUIETLY)
+
+
+def _act(context: PageContext, asked_for: object) -> Html:
+    """Carry out what a button of the queue asks for. What it sent is untrusted."""
+    words = asked_for if isinstance(asked_for, dict) else {}
+    actions = {"cancel": context.queue.cancel, "retry": context.queue.retry}
+    action = actions.get(str(words.get("action")))
+    if action is None or not context.local_mode:
+        return shell.refused("Jobs can be cancelled and retried only on the machine that runs the board.")
+    try:
+        action(str(words.get("job")))
+    except OpenR1Error as refusal:
+        return shell.refused(str(refusal))
+    return NOTHING

@@ -1,0 +1,73 @@
+"""One result, opened down to the completions behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import gradio as gr
+
+from evaluator.benchmarks import BENCHMARKS
+from evaluator.errors import OpenR1Error
+from leaderboard.board import Board
+from leaderboard.pages.frame import QUIETLY, PageContext, header, live_html, or_refusal
+from leaderboard.types import ResultRow
+from leaderboard.views import history as history_view
+from leaderboard.views import problems as problems_view
+from leaderboard.views import result as result_view
+from leaderboard.views import shell
+from leaderboard.views.breakdown import breakdown_section
+from leaderboard.views.markup import Html, join
+from leaderboard.views.selection import Selection, read_query, read_selection
+
+
+def result_page(page: gr.Blocks, context: PageContext) -> None:
+    """The result that the address names; its links open in place."""
+    header("result", context)
+    html = live_html("opens-in-place")
+
+    def load(request: gr.Request) -> Html:
+        return or_refusal(lambda: render_result(context, dict(request.query_params)))
+
+    def follow(event: gr.EventData) -> Html:
+        return or_refusal(lambda: render_result(context, read_query(event._data)))
+
+    page.load(load, None, html, **QUIETLY)
+    html.open(follow, None, html, **QUIETLY)
+
+
+def render_result(context: PageContext, query: Mapping[str, str]) -> Html:
+    """The result page for the values of its address."""
+    selection = read_selection(query)
+    row = next((row for row in context.board.rows() if row.plan_key == selection.plan_key), None)
+    if row is None:
+        return result_view.unknown_result(selection.plan_key)
+    return join(
+        [
+            result_view.result_head(row),
+            history_view.replaced_notice(row),
+            history_view.budget_section(row),
+            or_refusal(lambda: breakdown_section(row, context.board.problems(row.plan_key))),
+            _problems(context.board, row, selection),
+            history_view.history_section(row, context.board.rows()),
+            result_view.result_making(row, source=_source(context, row)),
+        ]
+    )
+
+
+def _problems(board: Board, row: ResultRow, selection: Selection) -> Html:
+    private = row.benchmark in BENCHMARKS and BENCHMARKS[row.benchmark].private
+    try:
+        problems = board.problems(row.plan_key)
+        attempts = board.attempts(row.plan_key, selection.problem_id) if selection.problem_id else []
+    except OpenR1Error as failure:
+        return shell.refused(str(failure))
+    return problems_view.problems_section(problems, attempts, selection, private=private)
+
+
+def _source(context: PageContext, row: ResultRow) -> str | None:
+    """The folder that was served, where this board still knows the job that served it."""
+    if row.job_id is None or not context.local_mode:
+        return None
+    return (
+        next((job.submission.source for job in context.queue.jobs() if job.submission.id == row.job_id), None) or None
+    )

@@ -1,0 +1,34 @@
+"""Every page of the site by its address; `shell.PAGES` says which of them the navigation lists, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import gradio as gr
+
+from leaderboard.pages.compare import compare_page
+from leaderboard.pages.frame import PageContext
+from leaderboard.pages.leaderboard import leaderboard_page
+from leaderboard.pages.queue import queue_page
+from leaderboard.pages.result import result_page
+from leaderboard.pages.submit import submit_page
+from leaderboard.views import shell
+
+ROUTES: Mapping[str, Callable[[gr.Blocks, PageContext], None]] = {
+    "submit": submit_page,
+    "queue": queue_page,
+    "compare": compare_page,
+    "result": result_page,
+}
+"""The pages beside the board by their addresses."""
+
+
+def build_page(context: PageContext) -> gr.Blocks:
+    """The whole site, to be launched with `launch_options()`."""
+    with gr.Blocks(title="open-r1 leaderboard", analytics_enabled=False) as page:
+        leaderboard_page(page, context)
+    for address, build in ROUTES.items():
+        title = shell.PAGES.get(address, address.title())
+        with page.route(title, address, show_in_navbar=address in shell.PAGES):
+            build(page, context)
+    return page

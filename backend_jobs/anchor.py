@@ -109,7 +109,7 @@ def anchor(
         GraderPool(workers=workers or grading_workers()) as grader,
     ):
         for model in by_model:
-            run = _Run(Endpoint(base_url=server.base_url, model=model), journal, grader, concurrency)
+            run = ReplayedRun(Endpoint(base_url=server.base_url, model=model), journal, grader, concurrency)
             measured[model] = [m for reading in readings for m in run.measure(evaluations[model], opened=reading)]
             say(f"{model}: {len(by_model[model]):,} completions")
     verdicts = [_verdict(m.plan, score) for these in measured.values() for m in these for score in m.scores]
@@ -148,7 +148,7 @@ def _cells(row: AnchorRow) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class ReplayedRun:
     """What one model's evaluations run on."""
 
     endpoint: Endpoint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 
 from settings import ROOT, read_settings
 
+# The local Hub speaks the plain protocol, not Xet's. Read once when huggingface_hub is first imported: later than here.
+os.environ["HF_HUB_DISABLE_XET"] = "1"
 HEAVY = {"engine", "training", "browser"}
 MAKE_CHECKPOINT = """
 import sys

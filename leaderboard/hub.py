@@ -88,7 +88,7 @@ def resolve_commit(
     Raises:
         CheckpointRejected: no such model or revision, no access to it, or the Hub cannot be reached.
     """
-    with _hub_errors(model, revision):
+    with hub_errors(model, revision):
         # False, not None: None would make the client look for a token of its own.
         found = HfApi(endpoint=endpoint, token=token or False).model_info(
             model, revision=revision, files_metadata=True, timeout=LOOK_UP_TIMEOUT_S
@@ -125,7 +125,7 @@ def download_checkpoint(
     total, done = sum(file.size for file in revision.allowed), 0
     for file in revision.allowed:
         progress(done, total)
-        with _hub_errors(model, commit):
+        with hub_errors(model, commit):
             path = Path(
                 hf_hub_download(
                     model, file.name, revision=revision.commit, local_dir=into, token=token or False, endpoint=endpoint
@@ -229,7 +229,7 @@ def _replace(path: Path, content: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _hub_errors(model: str, revision: str | None) -> Iterator[None]:
+def hub_errors(model: str, revision: str | None) -> Iterator[None]:
     """What the Hub's client raises, as one line that says what to do."""
     at = f"{model} at {revision}" if revision else model
     try:

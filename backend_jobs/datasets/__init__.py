@@ -1,0 +1,1 @@
+"""Reasoning data: one schema, readers of what others made, filters, decontamination, mixtures, statistics, cards."""

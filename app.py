@@ -16,6 +16,7 @@ from backend_jobs.keeper import WorkerKeeper
 from backend_jobs.logs import log_to_stderr
 from backend_jobs.queue import StoreQueue
 from leaderboard.board import Board
+from leaderboard.board_files import BoardFiles
 from leaderboard.contracts import JobQueue
 from leaderboard.live import FileLive
 from leaderboard.pages.frame import PageContext
@@ -46,9 +47,12 @@ def main() -> None:
     else:
         LOG.warning("no engine environment here: jobs wait for a worker on another machine (scripts/install.sh engine)")
     clock.start()
+    board = Board(store, published_scores())
+    files = BoardFiles(board)
     page = build_page(
         PageContext(
-            board=Board(store, published_scores()),
+            board=board,
+            files=files,
             queue=queue,
             live=FileLive(settings.data_dir / "live"),
             submit=lambda form: take_submission(form, settings, queue),
@@ -56,7 +60,7 @@ def main() -> None:
         )
     )
     try:
-        page.launch(server_name=settings.host, server_port=settings.port, **launch_options())
+        page.launch(server_name=settings.host, server_port=settings.port, **launch_options(files))
     finally:
         clock.stop()
         keeper.stop()

@@ -263,6 +263,35 @@ def agree(a: Statistics, b: Statistics) -> bool:
     return abs(a.score - b.score) <= allowed + 1e-9
 
 
+def within_resampling(
+    difference: float, *, stderr: float | None, attempts: int, other_attempts: int | None
+) -> bool | None:
+    """Whether asking the same problems again explains the gap to a score that somebody else reports.
+
+    `stderr` is our decoding error over `attempts` attempts per problem; None makes the answer None. The other run's
+    error follows from it if both measured one model alike: it falls with the square root of the attempts. Where theirs
+    are unknown, the other run counts as one attempt per problem, the widest it could be.
+    """
+    if stderr is None:
+        return None
+    both = stderr * sqrt(1 + attempts / (other_attempts or 1))
+    return abs(difference) <= NORMAL_975 * both + 1e-9
+
+
+def widest_ci95(score: float, problems: int) -> tuple[float, float]:
+    """The interval of a score in points of which only the number of problems is known.
+
+    That of `ci95` where every problem is either always or never solved: no number of attempts could leave a wider one.
+    """
+    right = min(problems, max(0, round(score / POINTS * problems)))
+    exact = np.zeros((problems, 1))
+    exact[:right] = 1.0
+    low, high = ci95(exact)
+    # The score need not be a whole number of problems: the interval moves with it.
+    moved = score - right / problems * POINTS
+    return max(0.0, low + moved), min(POINTS, high + moved)
+
+
 def rank_intervals(means: ArrayLike) -> list[tuple[int, int]]:
     """The ranks that each of M models may hold, (best, worst), 1 being the highest score.
 

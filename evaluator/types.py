@@ -81,6 +81,31 @@ class Lineage:
     tokens: int | None = None
 
 
+class ModelKind(StrEnum):
+    """How a model came to be. Each word names the last step that made it what it is."""
+
+    BASE = "base"
+    INSTRUCT = "instruct"
+    DISTILLED = "distilled"
+    SFT = "sft"
+    RL = "rl"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelFacts:
+    """What is known of a model beside its scores; None is unknown, never a guess.
+
+    `parameters` are counted from the headers of the weight files, or stated by the authors. `released` is a day in
+    ISO 8601. `base` is what it was trained from.
+    """
+
+    parameters: int | None = None
+    kind: ModelKind | None = None
+    licence: str | None = None
+    base: str | None = None
+    released: str | None = None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint:
     """The weights that are measured.
@@ -95,6 +120,7 @@ class Checkpoint:
     commit: str | None = None
     path: Path | None = None
     lineage: Lineage | None = None
+    facts: ModelFacts | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,6 +23,7 @@ from leaderboard.results import (
     problems_file,
     read_row,
 )
+from leaderboard.standings import standings
 from leaderboard.store import Snapshot, Store
 from leaderboard.table import TableUnreadable, read_attempts, read_problems
 from leaderboard.types import (
@@ -33,14 +34,19 @@ from leaderboard.types import (
     ProblemRow,
     ReferenceScore,
     ResultRow,
+    Standing,
 )
 
 LOG = logging.getLogger(__name__)
 ATTEMPT_FILES_KEPT = 4
 PROBLEM_FILES_KEPT = 64
 RESULTS_RANKED = 10_000
+NO_FILES = "-/"
+"""A prefix that no file of a store has."""
 
 Weights = tuple[str, str | None, str | None]
+Ranks = dict[str, tuple[tuple[int, int], int]]
+"""(rank interval, results compared) by plan key."""
 Curves = Mapping[str, Mapping[str, tuple[CurvePoint, ...]]]
 
 
@@ -66,9 +72,19 @@ class Board:
         self._parsed: dict[str, tuple[str, ResultRow | None]] = {}
         self._rows: tuple[ResultRow, ...] = ()
         self._entries: list[BoardEntry] | None = None
+        self._ranks: Ranks | None = None
+        self._standings: tuple[Standing, ...] | None = None
         self._problems = lru_cache(maxsize=PROBLEM_FILES_KEPT)(self._read_problems)
         self._means = lru_cache(maxsize=RESULTS_RANKED)(self._read_means)
         self._attempts = lru_cache(maxsize=ATTEMPT_FILES_KEPT)(self._read_attempts)
+
+    def version(self) -> str:
+        """The store's version: while it stays, nothing changes. Costs no listing."""
+        return self._store.snapshot(NO_FILES).version
+
+    def references(self) -> tuple[ReferenceScore, ...]:
+        """Every published score: those that come with the board, then those read into the store."""
+        return (*self._references, *self._stored_references.all())
 
     def rows(self) -> tuple[ResultRow, ...]:
         """Every published result, newest first. A file that is not a row is left out and logged."""
@@ -98,11 +114,25 @@ class Board:
         with self._lock:
             rows = self.rows()
             if self._entries is None:
-                self._entries = _entries(rows, self._ranks(rows))
+                self._entries = _entries(rows, self._ranked(rows))
             entries = self._entries
         if benchmark is not None:
             entries = [replace(e, scores={benchmark: e.scores[benchmark]}) for e in entries if benchmark in e.scores]
         return sorted(entries, key=_board_order)
+
+    def standings(self) -> tuple[Standing, ...]:
+        """One row per model, commit and protocol, by name; see `leaderboard/standings.py`."""
+        with self._lock:
+            rows = self.rows()
+            ranks = self._ranked(rows)
+            if self._standings is None:
+                self._standings = standings(
+                    rows,
+                    weights=weights,
+                    prefer=preferred,
+                    score=lambda row: _board_score(row, *ranks.get(row.plan_key, (None, 1))),
+                )
+            return self._standings
 
     def problems(self, plan_key: str) -> list[ProblemRow]:
         """How one model did on each problem, in the benchmark's order. Raises ResultNotFound."""
@@ -137,8 +167,7 @@ class Board:
 
     def references_for(self, benchmark: str) -> tuple[ReferenceScore, ...]:
         """Published scores on one benchmark, highest first. Never mixed with our own."""
-        known = (*self._references, *self._stored_references.all())
-        return tuple(sorted((r for r in known if r.benchmark == benchmark), key=lambda r: -r.score))
+        return tuple(sorted((r for r in self.references() if r.benchmark == benchmark), key=lambda r: -r.score))
 
     def _read(self, snapshot: Snapshot) -> None:
         parsed = {name: self._parse(name, snapshot) for name in snapshot.names if name.endswith(".json")}
@@ -152,7 +181,7 @@ class Board:
         self._parsed, self._version = parsed, snapshot.version
         # The store's version moves with every heartbeat of a worker: what follows from the rows outlives that.
         if rows != self._rows:
-            self._rows, self._entries = rows, None
+            self._rows, self._entries, self._ranks, self._standings = rows, None, None, None
             self._problems.cache_clear()
             self._attempts.cache_clear()
 
@@ -179,7 +208,13 @@ class Board:
         except KeyError as error:
             raise ResultNotFound(f"the store has no {name}, although its result is published; restore it") from error
 
-    def _ranks(self, rows: Sequence[ResultRow]) -> dict[str, tuple[tuple[int, int], int]]:
+    def _ranked(self, rows: Sequence[ResultRow]) -> Ranks:
+        """The ranks of these rows, computed once."""
+        if self._ranks is None:
+            self._ranks = self._compute_ranks(rows)
+        return self._ranks
+
+    def _compute_ranks(self, rows: Sequence[ResultRow]) -> Ranks:
         """(rank interval, results compared) by plan key, where at least two results can be compared."""
         groups: dict[tuple[object, ...], list[tuple[str, tuple[float, ...]]]] = defaultdict(list)
         for row in _standing(rows):
@@ -190,7 +225,7 @@ class Board:
                     LOG.error("%s on %s is left out of the ranks: %s", row.model, row.benchmark, error)
                     continue
                 groups[row.benchmark, row.protocol_key, problems].append((row.plan_key, means))
-        ranks: dict[str, tuple[tuple[int, int], int]] = {}
+        ranks: Ranks = {}
         for group in groups.values():
             if len(group) > 1:
                 intervals = rank_intervals([means for _, means in group])
@@ -248,7 +283,7 @@ def _standing(rows: Iterable[ResultRow]) -> list[ResultRow]:
     return [preferred(group) for group in groups.values()]
 
 
-def _entries(rows: Sequence[ResultRow], ranks: Mapping[str, tuple[tuple[int, int], int]]) -> list[BoardEntry]:
+def _entries(rows: Sequence[ResultRow], ranks: Ranks) -> list[BoardEntry]:
     by_weights: dict[Weights, list[ResultRow]] = defaultdict(list)
     for row in _standing(rows):
         by_weights[weights(row)].append(row)

@@ -126,6 +126,7 @@ def result_row(
         job_id=submission.id if submission else None,
         submitted_by=submission.submitted_by if submission else None,
         lineage=checkpoint.lineage,
+        facts=checkpoint.facts,
         budget=budget.curve(plan, measurement.completions, measurement.scores),
     )
 

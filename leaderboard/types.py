@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from evaluator.types import BudgetPoint, EngineFacts, EvalPlan, Lineage, Statistics
+from evaluator.types import BudgetPoint, EngineFacts, EvalPlan, Lineage, ModelFacts, Statistics
 
 
 class JobKind(StrEnum):
@@ -143,6 +143,8 @@ class ResultRow:
     """The plan key of the same answers under a newer grader."""
     budget: tuple[BudgetPoint, ...] = ()
     """The score at smaller answer budgets; empty where the server counted no tokens."""
+    facts: ModelFacts | None = None
+    """What was known of the model when it was measured."""
 
 
 class ReferenceKind(StrEnum):
@@ -260,6 +262,33 @@ class BoardEntry:
     commit: str | None
     lineage: Lineage | None
     scores: Mapping[str, BoardScore]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Protocol:
+    """A way of measuring, across benchmarks: what the plans of its results share.
+
+    `words` say what differs from the standard protocol; empty for the standard one itself. Scores of two protocols are
+    never sorted into one another, ranked or averaged together.
+    """
+
+    id: str
+    title: str
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """One row of the board: one model at one commit under one protocol, with one result per benchmark name."""
+
+    model: str
+    revision: str | None
+    commit: str | None
+    lineage: Lineage | None
+    facts: ModelFacts
+    protocol: Protocol
+    scores: Mapping[str, BoardScore]
+    results: Mapping[str, ResultRow]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

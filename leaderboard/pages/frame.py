@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from evaluator.errors import OpenR1Error
 from leaderboard.board import Board
+from leaderboard.board_files import BoardFiles
 from leaderboard.contracts import JobQueue, LiveBoard, LiveState
+from leaderboard.site_routes import ASSETS
 from leaderboard.types import JobRecord, Status
 from leaderboard.views import shell
 from leaderboard.views.markup import Html
-
-ASSETS = Path(__file__).parents[1] / "assets"
 
 QUIETLY: Mapping[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """How every event runs: at once, without a spinner over the page, and not as an endpoint of Gradio's own API."""
@@ -27,6 +26,7 @@ class PageContext:
     """What the page shows and whom it asks."""
 
     board: Board
+    files: BoardFiles
     queue: JobQueue
     live: LiveBoard
     submit: Callable[[dict[str, Any]], JobRecord]

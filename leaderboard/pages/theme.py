@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
-from leaderboard.pages.frame import ASSETS
+from leaderboard.board_files import BoardFiles
+from leaderboard.page_head import PageHead
+from leaderboard.site_routes import ASSETS, asset_link, site_routes
 
 SYSTEM_FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 MONO_FONTS = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
+
+STYLES = ("shell.css", "table.css", "charts.css")
+"""Style sheets beside `page.css`, in order. Their selectors are left as they are written."""
 
 COLOURS = {
     "body_background_fill": "var(--ground)",
@@ -35,17 +41,24 @@ COLOURS = {
 """Gradio's names for colours, as the variables of `page.css`, which know light and dark by themselves."""
 
 
-def launch_options() -> dict[str, Any]:
-    """Keyword arguments for `Blocks.launch`: our looks, none of Gradio's extras, nothing fetched from elsewhere."""
+def launch_options(files: BoardFiles) -> dict[str, Any]:
+    """Keyword arguments for `Blocks.launch`: our looks and our own routes, none of Gradio's extras."""
     return {
         "css": (ASSETS / "page.css").read_text(encoding="utf-8"),
         "theme": theme(),
+        "app_kwargs": {"routes": site_routes(files), "middleware": [Middleware(PageHead, tags=head())]},
         "footer_links": [],
         "run_history": False,
         "ssr_mode": False,
         "share": False,
         "enable_monitoring": False,
     }
+
+
+def head() -> str:
+    """What every page loads while Gradio starts: styles, and the script of the shared shell."""
+    styles = "".join(f'<link rel="stylesheet" href="{asset_link(name)}">' for name in STYLES)
+    return f'{styles}<script type="module" src="{asset_link("js/shell.js")}"></script>'
 
 
 def theme() -> gr.themes.Base:

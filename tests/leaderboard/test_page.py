@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from evaluator.errors import OpenR1Error
 from evaluator.types import Progress
 from leaderboard.board import Board
+from leaderboard.board_files import BoardFiles
 from leaderboard.contracts import LiveState
 from leaderboard.pages.frame import ASSETS, PageContext
 from leaderboard.pages.site import build_page
@@ -74,14 +75,16 @@ def site(browser: Browser, tmp_path: Path) -> Iterator[Site]:
     def submit(form: dict[str, Any]) -> JobRecord:
         return queue.submit(check_submission(form, local_mode=True, resolve=resolve))
 
-    context = PageContext(
-        board=Board(store, published_scores()), queue=queue, live=live, submit=submit, local_mode=True
-    )
+    board = Board(store, published_scores())
+    files = BoardFiles(board)
+    context = PageContext(board=board, files=files, queue=queue, live=live, submit=submit, local_mode=True)
     blocks = build_page(context)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    blocks.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **launch_options())
+    blocks.launch(
+        server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **launch_options(files)
+    )
     tab = browser.new_page(viewport={"width": 1280, "height": 900})
     trouble: list[str] = []
     hosts: set[str] = set()

@@ -1,62 +1,58 @@
-"""The only door to aiohttp: one stream of requests to an engine, refilled the moment an answer arrives.
+"""The stream: one queue of requests over any number of servers, refilled the moment an answer arrives.
 
-The life of a request: a worker takes it from the queue, waits while the server is suspect or asks for patience, and
-sends it. An answer goes to `on_answer` before the worker takes the next request. Whatever happens instead is one of
-four things: the row was refused (and is handed on as such), the server is busy (wait, no try used), the server is
-suspect (all workers pause while one probes, then it is sent again), or a person is needed (the run ends).
+The life of a request: a slot of the server with the most room takes it from the queue and sends it. An answer goes to
+`on_answer` before the slot takes the next request. Whatever happens instead is one of four things: the row was refused
+(and is handed on as such), the server is busy (the request goes back, no try used), the server is suspect (it is paused
+and probed while others go on, and the request goes back), or a person is needed (the run ends).
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-import resource
-import socket
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Sequence, Sized
+from dataclasses import dataclass
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any
 
-import aiohttp
-import orjson
-import uvloop
-from yarl import URL
-
-from evaluator.chat import Busy, Fault, read_answer, request_body
-from evaluator.errors import Cancelled, EngineFailed, PlanRejected
+from evaluator.backlog import Backlog, Source
+from evaluator.chat import Busy, Fault, request_body
+from evaluator.concurrency import MOST, Controller
+from evaluator.connection import Endpoint, EngineUnreachable, allow_connections, fetch, run_async
+from evaluator.errors import Cancelled, EngineFailed
+from evaluator.order import LengthOrder, Order
+from evaluator.replica import Replica, ReplicaState, ReplicaSummary, Served, Standing
 from evaluator.retry import RetryPolicy
 from evaluator.types import Completion, Refusal, Request
 
-# uvicorn, which serves vLLM, closes a connection that was idle for 5 s; a request sent at that moment would look like a
-# fault of the server.
-IDLE_CONNECTION_S = 4.0
-# A peer that vanished without a word is noticed after about two minutes, however long an answer may take.
-KEEP_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 120_000}
-# Files that a run has open besides its connections: journal, logs, pipes to grading processes.
-OTHER_FILES = 256
+__all__ = [
+    "LOOK_AHEAD",
+    "Endpoint",
+    "EngineUnreachable",
+    "ReplicaState",
+    "ReplicaSummary",
+    "Served",
+    "StreamState",
+    "StreamSummary",
+    "fetch",
+    "run_async",
+    "stream",
+]
+
+LOOK_AHEAD = 4096
+"""Of a source without a length, so many requests are read before they are sent: the window that is ordered."""
+LOOK_EVERY_S = 1.0
 
 OnAnswer = Callable[[Request, Completion | Refusal], None]
-T = TypeVar("T")
-
-
-class EngineUnreachable(EngineFailed):
-    """Nothing answers at the engine's address, or it broke off in the middle."""
-
-    code = "engine_unreachable"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Endpoint:
-    """Where an engine listens. `base_url` ends in /v1; `model` is the name it serves the weights under."""
+class StreamState:
+    """A stream at this moment: `waiting` is what has been read and not been sent."""
 
-    base_url: str
-    model: str
-    api_key: str | None = field(default=None, repr=False)
-
-    @property
-    def root(self) -> str:
-        """The address without /v1: where /health, /version, /metrics and /tokenize are."""
-        return self.base_url.rstrip("/").removesuffix("/v1")
+    waiting: int
+    in_flight: int
+    replicas: tuple[ReplicaState, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,279 +65,331 @@ class StreamSummary:
     transient_faults: int
     back_pressure: int
     wall_s: float
+    replicas: tuple[ReplicaSummary, ...] = ()
 
 
 async def stream(
-    requests: Iterable[Request],
-    endpoint: Endpoint,
+    requests: Source,
+    servers: Endpoint | Served | Sequence[Endpoint | Served],
     *,
-    concurrency: int,
     on_answer: OnAnswer,
     cancel: asyncio.Event,
+    concurrency: int | None = None,
+    order: Order | None = None,
+    look_ahead: int = LOOK_AHEAD,
     policy: RetryPolicy = RetryPolicy(),  # noqa: B008  (frozen)
     alive: Callable[[], None] | None = None,
+    on_state: Callable[[StreamState], None] | None = None,
 ) -> StreamSummary:
-    """Have every request answered, `concurrency` at a time, lowest `order` first, then as they came.
+    """Have every request answered, by whichever server has room, in the order that `order` chooses.
 
-    `on_answer` is called once per request, from the event loop, before its slot is used again. `alive` is called before
-    every request and whenever the server is suspect; it raises EngineFailed where our own engine process has ended.
+    `requests` may be any iterable or async iterable. One without a length is read as it is needed, at most `look_ahead`
+    requests before they are sent, so that it may be longer than memory. `on_answer` is called once per request, from
+    the event loop, before its slot is used again: while it runs nothing else does, so a slow one slows the stream.
+    `concurrency` is how many requests are in flight over all servers; None lets each server's metrics decide. `order`
+    is a LengthOrder unless given. `alive` is that of a single server (see `Served`). `on_state` is told once a second.
 
     Raises:
         PlanRejected: this process may not open `concurrency` connections.
         EngineRefused: 401, 402 or 403: a person must act.
-        EngineFailed: too many faults in a row, unhealthy for too long, or whatever `alive` raises.
+        EngineFailed: no server is left, they fail more than they answer, or whatever `alive` raises.
         Cancelled: `cancel` was set. Requests in flight are aborted at the server too: their connections are closed.
     """
-    if concurrency < 1:
+    if concurrency is not None and concurrency < 1:
         raise ValueError(f"concurrency is {concurrency}, expected at least 1 request in flight")
-    queue = sorted(requests, key=lambda request: request.order)
-    _allow_connections(min(concurrency, len(queue)))
-    async with _session(endpoint, policy) as session:
-        run = _Run(session, endpoint, policy, on_answer, alive or (lambda: None))
-        feed = iter(queue)
-        workers = [asyncio.create_task(run.work(feed)) for _ in range(min(concurrency, len(queue)))]
-        stop = asyncio.create_task(cancel.wait())
-        whole = asyncio.gather(*workers)
-        either: set[asyncio.Future[Any]] = {whole, stop}
-        try:
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if not whole.done():
-                raise Cancelled("the run was cancelled; what was answered is in the journal, run it again to continue")
-            whole.result()
-        finally:
-            for task in (*workers, stop):
-                task.cancel()
-            await asyncio.gather(*workers, stop, whole, return_exceptions=True)
-        return run.summary()
+    run = _Stream(
+        _as_served(servers, alive),
+        source=requests,
+        order=order if order is not None else LengthOrder(clock=monotonic),
+        look_ahead=look_ahead,
+        concurrency=concurrency,
+        policy=policy,
+        on_answer=on_answer,
+        on_state=on_state,
+    )
+    return await run.run(cancel)
 
 
-async def fetch(
-    url: str, *, method: str = "GET", json: Any = None, api_key: str | None = None, timeout_s: float = 10.0
-) -> tuple[int, bytes]:
-    """One small request to an engine: its health, version, models, metrics. Returns the status and the body.
-
-    Raises:
-        EngineUnreachable: nothing answered within `timeout_s`.
-    """
-    timeout = aiohttp.ClientTimeout(total=timeout_s)
-    body = None if json is None else orjson.dumps(json)
-    try:
-        async with (
-            aiohttp.ClientSession(headers=_headers(api_key), timeout=timeout) as session,
-            session.request(method, url, data=body) as response,
-        ):
-            return response.status, await response.read()
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        reason = f"no answer within {timeout_s:g} s" if isinstance(error, TimeoutError) else _describe(error)
-        raise EngineUnreachable(
-            f"{url} does not answer: {reason}; check the address and that the server runs"
-        ) from error
+def _as_served(
+    servers: Endpoint | Served | Sequence[Endpoint | Served], alive: Callable[[], None] | None
+) -> list[Served]:
+    listed = [servers] if isinstance(servers, Endpoint | Served) else list(servers)
+    if not listed:
+        raise ValueError("a stream needs at least one server to ask")
+    return [_served(server, alive) if isinstance(server, Endpoint) else server for server in listed]
 
 
-def run_async(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end on an event loop of its own (uvloop). Works in any thread that has no running loop."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main)
+def _served(endpoint: Endpoint, alive: Callable[[], None] | None) -> Served:
+    return Served(endpoint=endpoint, alive=alive) if alive else Served(endpoint=endpoint)
 
 
-class _Run:
-    """What the workers of one stream share: the gate that closes while the server is suspect, and the counts."""
+def _most_each(servers: int, concurrency: int | None, requests: int | None) -> int:
+    """How many connections one server may get."""
+    wanted = servers * MOST if concurrency is None else concurrency
+    if requests is not None:
+        wanted = min(wanted, max(requests, 1))
+    return max(1, -(-allow_connections(1 if concurrency is None else wanted, wanted) // servers))
+
+
+class _Stream:
+    """One run: the queue, the servers, and the tasks that work for them."""
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
-        endpoint: Endpoint,
+        servers: Sequence[Served],
+        *,
+        source: Source,
+        order: Order,
+        look_ahead: int,
+        concurrency: int | None,
         policy: RetryPolicy,
         on_answer: OnAnswer,
-        alive: Callable[[], None],
+        on_state: Callable[[StreamState], None] | None,
     ) -> None:
-        self.session, self.endpoint, self.policy = session, endpoint, policy
-        self.on_answer, self.alive = on_answer, alive
-        self.url = URL(f"{endpoint.base_url.rstrip('/')}/chat/completions")
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.suspicions = 0
-        self.in_a_row = 0
-        self.hold_until = 0.0
+        self.policy, self.on_answer, self.on_state = policy, on_answer, on_state
+        self.backlog = Backlog(source, order=order, look_ahead=look_ahead, policy=policy, on_more=self.fill)
+        most = _most_each(len(servers), concurrency, len(source) if isinstance(source, Sized) else None)
+        fixed = None if concurrency is None else max(1, -(-concurrency // len(servers)))
+        self.replicas = [
+            Replica(
+                served, policy=policy, clock=monotonic, controller=Controller(clock=monotonic, most=most, fixed=fixed)
+            )
+            for served in servers
+        ]
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.closed = False
+        self.answered = self.suspicions = 0
         self.started = self.last_answer = monotonic()
-        self.answered = self.refused = self.sent = self.faults = self.busy = 0
 
-    async def work(self, feed: Iterator[Request]) -> None:
-        """One slot: send, hand on, take the next, until the queue is empty."""
-        for request in feed:
-            answer = await self._answer(request)
-            self.in_a_row, self.last_answer = 0, monotonic()
-            self.answered += isinstance(answer, Completion)
-            self.refused += isinstance(answer, Refusal)
-            self.on_answer(request, answer)
+    async def run(self, cancel: asyncio.Event) -> StreamSummary:
+        """Until everything is answered, something ends the run, or `cancel` is set."""
+        stop = asyncio.create_task(cancel.wait())
+        try:
+            await asyncio.gather(*(replica.look() for replica in self.replicas))
+            self._start(self._look())
+            self._start(self.backlog.read())
+            self.fill()
+            either: set[asyncio.Future[Any]] = {self.ended, stop}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not self.ended.done():
+                raise Cancelled("the run was cancelled; what was answered is in the journal, run it again to continue")
+            self.ended.result()
+        finally:
+            self.closed = True
+            stop.cancel()
+            for task in self.tasks:
+                task.cancel()
+            await asyncio.gather(stop, *self.tasks, return_exceptions=True)
+            await asyncio.gather(*(replica.connection.close() for replica in self.replicas))
+        return self.summary()
+
+    def fill(self) -> None:
+        """Give every server as many requests as it has room for, the least filled first."""
+        if self.ended.done() or self.closed:
+            return
+        while True:
+            open_ = [replica for replica in self.replicas if replica.room() > 0]
+            request = self.backlog.take() if open_ else None
+            if request is None:
+                break
+            replica = min(open_, key=Replica.filling)
+            replica.slots += 1
+            self._start(self._slot(replica, request))
+        if self.backlog.over() and all(replica.slots == 0 for replica in self.replicas):
+            self.ended.set_result(None)
 
     def summary(self) -> StreamSummary:
         """The counts so far."""
+        replicas = tuple(replica.summary() for replica in self.replicas)
         return StreamSummary(
-            answered=self.answered,
-            refused=self.refused,
-            requests_sent=self.sent,
-            transient_faults=self.faults,
-            back_pressure=self.busy,
+            answered=sum(each.answered for each in replicas),
+            refused=sum(each.refused for each in replicas),
+            requests_sent=sum(each.requests_sent for each in replicas),
+            transient_faults=sum(each.transient_faults for each in replicas),
+            back_pressure=sum(each.back_pressure for each in replicas),
             wall_s=monotonic() - self.started,
+            replicas=replicas,
         )
 
-    async def _answer(self, request: Request) -> Completion | Refusal:
-        """Send one request until it is answered or refused for good."""
-        body = request_body(request, self.endpoint.model)
-        retries, turns_away, first_turned_away = 0, 0, monotonic()
+    async def _look(self) -> None:
+        """Once a second: read every server's metrics, use what room there is, tell who watches."""
         while True:
-            await self._my_turn()
-            suspicions = self.suspicions
-            outcome = await self._send(request, body, retries)
-            match outcome:
-                case Completion() | Refusal():
-                    return outcome
-                case Busy():
-                    turns_away += 1
-                    await self._hold(outcome, turns_away, first_turned_away)
-                case Fault():
-                    retries += 1
-                    await self._suspect(request, outcome, suspicions, retries)
+            if self.on_state is not None:
+                self.on_state(self._state())
+            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.gather(*(replica.look() for replica in self.replicas))
+            self.fill()
 
-    async def _send(self, request: Request, body: bytes, retries: int) -> Completion | Refusal | Fault | Busy:
-        self.sent += 1
-        started = monotonic()
+    def _state(self) -> StreamState:
+        replicas = tuple(replica.state() for replica in self.replicas)
+        return StreamState(
+            waiting=len(self.backlog), in_flight=sum(each.in_flight for each in replicas), replicas=replicas
+        )
+
+    async def _slot(self, replica: Replica, first: Request) -> None:
+        """One place at one server: send, hand on, take the next, while there is one and the server may have it."""
+        request: Request | None = first
+        turned_away = 0
         try:
-            async with self.session.post(self.url, data=body, allow_redirects=False) as response:
-                content = await response.read()
-        except aiohttp.ClientError as error:
-            return Fault(_describe(error))
-        except TimeoutError:
-            return Refusal(
-                problem_id=request.problem_id,
-                attempt=request.attempt,
-                code="timed_out",
-                reason=f"no whole answer within {self.policy.answer_timeout_s:g} s; extend the limit to ask once more",
-            )
-        if response.status in (301, 302, 303, 307, 308):
-            return Fault(f"HTTP {response.status} to {response.headers.get('Location')}: use that address instead")
-        return read_answer(
-            request,
-            response.status,
-            content,
-            retry_after=response.headers.get("Retry-After"),
-            latency_s=monotonic() - started,
-            retries=retries,
-        )
+            while request is not None:
+                turned_away = turned_away + 1 if await self._ask(replica, request) else 0
+                if turned_away:
+                    await asyncio.sleep(self.policy.delay_s(turned_away))
+                request = self.backlog.take() if replica.keeps_slot() else None
+        finally:
+            replica.slots -= 1
+        self.fill()
 
-    async def _my_turn(self) -> None:
-        """Wait until the server is trusted and does not ask for patience."""
-        while True:
-            await self.gate.wait()
-            patience = self.hold_until - monotonic()
-            if patience <= 0:
-                break
-            await asyncio.sleep(patience + random.uniform(0, self.policy.first_delay_s))
-        self.alive()
+    async def _ask(self, replica: Replica, request: Request) -> bool:
+        """Send one request to its outcome. True where the server turned it away without saying for how long."""
+        try:
+            replica.served.alive()
+        except EngineFailed as dead:
+            self.backlog.give_back(request)
+            self._suspect(replica, dead)
+            return False
+        suspicions, retries = replica.suspicions, self.backlog.retries(request)
+        body = request_body(request, replica.connection.endpoint.model)
+        replica.sending()
+        try:
+            outcome = await replica.connection.ask(request, body, retries=retries)
+        finally:
+            replica.in_flight -= 1
+        match outcome:
+            case Busy():
+                return self._turned_away(replica, request, outcome)
+            case Fault():
+                self._failed(replica, request, outcome, suspicions)
+            case answer:
+                self._answered(replica, request, answer)
+        return False
 
-    async def _hold(self, busy: Busy, turn: int, since: float) -> None:
-        """Back-pressure: an asked-for pause holds everybody, otherwise only this slot steps back."""
-        self.busy += 1
+    def _answered(self, replica: Replica, request: Request, answer: Completion | Refusal) -> None:
+        refused = isinstance(answer, Refusal)
+        tokens = None if isinstance(answer, Refusal) else answer.completion_tokens
+        self.on_answer(request, answer)
+        self.answered, self.last_answer = self.answered + 1, monotonic()
+        self.backlog.answered(request, tokens)
+        replica.counted(tokens=tokens or 0, refused=refused)
+
+    def _turned_away(self, replica: Replica, request: Request, busy: Busy) -> bool:
+        """Back-pressure: an asked-for pause holds the whole server, otherwise only this slot steps back."""
         now = monotonic()
-        if now - max(since, self.last_answer) > self.policy.back_pressure_s:
+        replica.busy += 1
+        replica.busy_since = now if replica.busy_since is None else replica.busy_since
+        if now - max(replica.busy_since, self.last_answer) > self.policy.back_pressure_s:
             raise EngineFailed(
-                f"{self.endpoint.base_url} has answered nothing but {busy.what!r} for "
-                f"{self.policy.back_pressure_s:g} s; wait until it has capacity, then run this again: it continues "
-                "from the journal"
+                f"{replica.name} has answered nothing but {busy.what!r} for {self.policy.back_pressure_s:g} s; wait "
+                "until it has capacity, then run this again: it continues from the journal"
             )
+        replica.controller.turned_away(in_flight=replica.in_flight)
+        self.backlog.give_back(request)
         if busy.after_s is None:
-            await asyncio.sleep(self.policy.delay_s(turn))
-        else:
-            self.hold_until = max(self.hold_until, now + min(busy.after_s, self.policy.longest_hold_s))
+            return True
+        pause_s = min(busy.after_s, self.policy.longest_hold_s) + random.uniform(0, self.policy.first_delay_s)
+        replica.hold(pause_s)
+        asyncio.get_running_loop().call_later(pause_s, self.fill)
+        return False
 
-    async def _suspect(self, request: Request, fault: Fault, suspicions: int, retries: int) -> None:
-        """Close the gate for everybody, probe until the server looks healthy, open it again.
+    def _failed(self, replica: Replica, request: Request, fault: Fault, suspicions: int) -> None:
+        """The server did something that says nothing of the request: it goes back, the server is looked at.
 
         A request that was sent before the last suspicion arose fell to the same cause: it counts once.
         """
-        self.faults += 1
-        if suspicions == self.suspicions:
-            self.suspicions += 1
-            self.in_a_row += 1
-            self.gate.clear()
-            if self.in_a_row > self.policy.faults_in_a_row:
-                raise EngineFailed(
-                    f"{self.endpoint.base_url} failed {self.in_a_row} times in a row without one answer in between; "
-                    f"last for problem {request.problem_id}, attempt {request.attempt}: {fault.what}. Look at the "
-                    "server's log; a new run continues from the journal"
-                )
-            await self._until_healthy(fault)
-            self.gate.set()
-        if retries > 1:
-            await asyncio.sleep(self.policy.delay_s(retries - 1))
+        replica.faults += 1
+        self.backlog.failed(request)
+        if suspicions != replica.suspicions or replica.standing is not Standing.OPEN:
+            return
+        last = f"last for problem {request.problem_id}, attempt {request.attempt}: {fault.what}"
+        self.suspicions += 1
+        if self.suspicions > self.policy.faults_allowed + self.answered:
+            raise EngineFailed(
+                f"the servers failed {self.suspicions} times over {self.answered} answers; {last}. Look at their logs; "
+                "a new run continues from the journal"
+            )
+        replica.in_a_row += 1
+        broken = replica.in_a_row > self.policy.faults_in_a_row
+        message = f"{replica.name} failed {replica.in_a_row} times in a row without one answer in between; {last}."
+        advice = "Look at the server's log; a new run continues from the journal"
+        self._suspect(replica, EngineFailed(f"{message} {advice}") if broken else None, fault.what)
 
-    async def _until_healthy(self, fault: Fault) -> None:
-        """Returns when /health says so. A server without that route gets a growing pause instead."""
-        since, turn = monotonic(), self.in_a_row
+    def _suspect(self, replica: Replica, failure: EngineFailed | None, what: str = "") -> None:
+        """Pause a server until it is well. `failure` is set where it is known to be broken."""
+        if replica.standing is Standing.OPEN:
+            replica.suspicions += 1
+            replica.standing, replica.unwell_since = Standing.PAUSED, monotonic()
+            self._start(self._recover(replica, failure, what))
+
+    async def _recover(self, replica: Replica, failure: EngineFailed | None, what: str) -> None:
+        if failure is None:
+            try:
+                await self._until_well(replica, what)
+            except EngineFailed as found:
+                failure = found
+        if failure is not None:
+            await self._renew(replica, failure)
+        replica.standing, replica.unwell_since = Standing.OPEN, None
+        self.fill()
+
+    async def _until_well(self, replica: Replica, what: str) -> None:
+        """Returns when /health says so. A server without that route gets a growing pause instead.
+
+        While others answer it is probed for as long as they do; with none left, or an engine of ours, not for long.
+        """
+        since, turn = monotonic(), replica.in_a_row
         while True:
-            self.alive()
+            replica.served.alive()
             await asyncio.sleep(self.policy.delay_s(turn))
-            unwell = await self._unwell()
+            unwell = await replica.connection.unwell()
             if unwell is None:
                 return
-            if monotonic() - since > self.policy.outage_s:
+            too_long = monotonic() - since > self.policy.outage_s
+            if too_long and (replica.served.restart is not None or not self._others_usable(replica)):
                 raise EngineUnreachable(
-                    f"{self.endpoint.root} has been unwell for {self.policy.outage_s:g} s ({unwell}); it began with: "
-                    f"{fault.what}. Start it again; a new run continues from the journal"
+                    f"{replica.connection.endpoint.root} has been unwell for {self.policy.outage_s:g} s ({unwell}); it "
+                    f"began with: {what}. Start it again; a new run continues from the journal"
                 )
             turn += 1
 
-    async def _unwell(self) -> str | None:
-        """What is wrong with the server, None where nothing seems to be."""
-        timeout = aiohttp.ClientTimeout(total=self.policy.probe_timeout_s)
-        try:
-            async with self.session.get(f"{self.endpoint.root}/health", timeout=timeout) as response:
-                return f"/health answers {response.status}" if response.status >= 500 else None
-        except (aiohttp.ClientError, TimeoutError) as error:
-            return f"/health: {_describe(error)}"
+    async def _renew(self, replica: Replica, failure: EngineFailed) -> None:
+        """Start an engine of ours again, a bounded number of times; else leave its work to others for a while.
 
+        Raises:
+            EngineFailed: `failure`, where no other server is left.
+        """
+        restart = replica.served.restart
+        while restart is not None and replica.restarts < self.policy.restarts:
+            replica.restarts, replica.renewing = replica.restarts + 1, True
+            try:
+                endpoint = await restart()
+            except EngineFailed as again:
+                failure = again
+            else:
+                await replica.moved(endpoint)
+                replica.in_a_row = 0
+                return
+            finally:
+                replica.renewing = False
+        replica.standing = Standing.LOST
+        if not self._others_usable(replica):
+            raise failure
+        await asyncio.sleep(self.policy.probation_s)
+        replica.in_a_row = self.policy.faults_in_a_row
 
-def _allow_connections(count: int) -> None:
-    """Raise the soft limit on open files as far as `count` connections need; 1,024 is a common default."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = count + OTHER_FILES
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        return
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        raise PlanRejected(
-            f"{count} requests in flight need {needed} open files, this process may have {hard}: lower --concurrency "
-            f"to at most {max(1, hard - OTHER_FILES)}, or raise the hard limit (ulimit -Hn)"
-        )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    def _others_usable(self, replica: Replica) -> bool:
+        return any(other.usable() for other in self.replicas if other is not replica)
 
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        """Run something beside; what it raises ends the stream."""
+        task = asyncio.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self._finished)
 
-def _session(endpoint: Endpoint, policy: RetryPolicy) -> aiohttp.ClientSession:
-    # No limit on connections: a request that queued for one would have its time to answer run out while it waits.
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_CONNECTION_S, socket_factory=_open_socket)
-    return aiohttp.ClientSession(
-        connector=connector,
-        headers=_headers(endpoint.api_key),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=policy.answer_timeout_s, sock_connect=policy.connect_timeout_s),
-    )
-
-
-def _open_socket(address: Any) -> socket.socket:
-    family, kind, protocol, _, _ = address
-    opened = socket.socket(family, kind, protocol)
-    opened.setblocking(False)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in KEEP_ALIVE.items():
-        if hasattr(socket, name):
-            opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-    return opened
-
-
-def _headers(api_key: str | None) -> dict[str, str]:
-    headers = {"Content-Type": "application/json"}
-    return headers | {"Authorization": f"Bearer {api_key}"} if api_key else headers
-
-
-def _describe(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        if task.cancelled() or self.ended.done():
+            return
+        error = task.exception()
+        if error is not None:
+            self.ended.set_exception(error)

@@ -34,6 +34,12 @@ class RetryPolicy:
     """The longest Retry-After that is honoured as it stands."""
     back_pressure_s: float = 3600.0
     """How long a server may answer 429 or 503 without answering anything else."""
+    restarts: int = 3
+    """How often an engine that is ours is started again before it counts as broken."""
+    probation_s: float = 300.0
+    """How long a server that fails everything is left alone while others do its work."""
+    faults_allowed: int = 200
+    """The circuit breaker of a run: it ends where it saw more faults than this plus one for each answer."""
 
     def delay_s(self, turn: int) -> float:
         """The pause before try `turn` (from 1): doubling, bounded, up to half of it random so that clients spread."""

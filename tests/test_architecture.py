@@ -13,7 +13,7 @@ DOORS = {
     "lighteval": "evaluator/tasks.py",
     "datasets": "evaluator/tasks.py",
     "math_verify": "evaluator/math_equality.py",
-    "aiohttp": "evaluator/client.py",
+    "aiohttp": "evaluator/connection.py",
     "pebble": "evaluator/grading_pool.py",
     "transformers": "evaluator/rendering.py",
     "scipy": "evaluator/statistics.py",

@@ -6,13 +6,14 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from httpx2 import HTTPError
-from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub import HfApi, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -23,9 +24,12 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils._headers import build_hf_headers
+from huggingface_hub.utils._http import get_session, hf_raise_for_status
 
 from evaluator.checkpoint import LARGEST_JSON_BYTES, is_served
 from evaluator.errors import CheckpointRejected
+from evaluator.weights import LENGTH_BYTES, Tensor, header_bytes, read_header
 
 LOOK_UP_TIMEOUT_S = 15.0
 RECORD = "download.json"
@@ -33,6 +37,9 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 # Plain names at the root: what lies in folders (other formats, training state) is never served, and no name climbs out.
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 CONFIGS = ("config.json", "tokenizer_config.json")
+WEIGHTS = ".safetensors"
+FIRST_BYTES = 128 * 1024  # holds most headers whole
+HEADERS_AT_ONCE = 8
 
 OnProgress = Callable[[int, int], None]
 """Bytes that are here, bytes in all."""
@@ -125,20 +132,50 @@ def download_checkpoint(
     total, done = sum(file.size for file in revision.allowed), 0
     for file in revision.allowed:
         progress(done, total)
-        with hub_errors(model, commit):
-            path = Path(
-                hf_hub_download(
-                    model, file.name, revision=revision.commit, local_dir=into, token=token or False, endpoint=endpoint
-                )
-            )
-        if path.stat().st_size != file.size:
-            path.unlink()
-            raise CheckpointRejected(f"{model}: {file.name} came incomplete, expected {file.size:,} bytes; try again")
+        _download(revision, file, into, token, endpoint)
         done += file.size
     progress(done, total)
     _write_record(into, revision)
     _remove_auto_map(into)
     return into
+
+
+def download_description(
+    revision: HubRevision, into: Path, *, token: str | None = None, endpoint: str | None = None
+) -> None:
+    """Download what describes a checkpoint (config, tokenizer, template: everything but weights) into its folder.
+
+    `download_checkpoint` into the same folder then fetches the weights alone.
+
+    Raises:
+        CheckpointRejected: as `download_checkpoint`.
+    """
+    _check(revision, into)
+    for file in revision.allowed:
+        if not file.name.endswith(WEIGHTS):
+            _download(revision, file, into, token, endpoint)
+
+
+def read_headers(
+    revision: HubRevision, *, token: str | None = None, endpoint: str | None = None
+) -> dict[str, tuple[Tensor, ...]]:
+    """The tensors of every weight file of a commit, by file name, read from their first bytes alone.
+
+    Raises:
+        CheckpointRejected: a file is not what its header says, or the Hub cannot be reached.
+    """
+    files = [file for file in revision.allowed if file.name.endswith(WEIGHTS)]
+
+    def header(file: HubFile) -> tuple[Tensor, ...]:
+        with hub_errors(revision.model, revision.commit):
+            first = _read_start(revision, file.name, FIRST_BYTES, token, endpoint)
+            length = header_bytes(first, file=file.name, size=file.size)
+            end = LENGTH_BYTES + length
+            raw = first if len(first) >= end else _read_start(revision, file.name, end, token, endpoint)
+        return read_header(raw[LENGTH_BYTES:end], file=file.name, data_bytes=file.size - end)
+
+    with ThreadPoolExecutor(HEADERS_AT_ONCE) as pool:
+        return dict(zip((file.name for file in files), pool.map(header, files), strict=True))
 
 
 def read_download(folder: Path) -> Download | None:
@@ -156,11 +193,38 @@ def read_download(folder: Path) -> Download | None:
         return None
 
 
+def _download(revision: HubRevision, file: HubFile, into: Path, token: str | None, endpoint: str | None) -> None:
+    model, commit = revision.model, revision.commit
+    with hub_errors(model, commit):
+        path = Path(
+            hf_hub_download(model, file.name, revision=commit, local_dir=into, token=token or False, endpoint=endpoint)
+        )
+    if path.stat().st_size != file.size:
+        path.unlink()
+        raise CheckpointRejected(f"{model}: {file.name} came incomplete, expected {file.size:,} bytes; try again")
+
+
+def _read_start(revision: HubRevision, name: str, count: int, token: str | None, endpoint: str | None) -> bytes:
+    """The first `count` bytes of a file, never more: a server that ignores the range is cut off."""
+    url = hf_hub_url(revision.model, name, revision=revision.commit, endpoint=endpoint)
+    headers = build_hf_headers(token=token or False) | {"Range": f"bytes=0-{count - 1}", "Accept-Encoding": "identity"}
+    got = bytearray()
+    with get_session().stream(
+        "GET", url, headers=headers, timeout=LOOK_UP_TIMEOUT_S, follow_redirects=True
+    ) as response:
+        hf_raise_for_status(response)
+        for chunk in response.iter_bytes():
+            got += chunk
+            if len(got) >= count:
+                break
+    return bytes(got[:count])
+
+
 def _check(revision: HubRevision, into: Path) -> None:
     """Everything that can be refused before a single file is downloaded."""
     allowed = revision.allowed
     names = {file.name for file in allowed}
-    if not any(name.endswith(".safetensors") for name in names):
+    if not any(name.endswith(WEIGHTS) for name in names):
         raise CheckpointRejected(
             f"{revision.model} at {revision.commit[:12]} has no *.safetensors weights at its root; "
             "other weight formats can hold code and are never loaded: convert it and submit the new commit"
@@ -168,7 +232,7 @@ def _check(revision: HubRevision, into: Path) -> None:
     if "config.json" not in names:
         raise CheckpointRejected(f"{revision.model} at {revision.commit[:12]} has no config.json; merge adapters first")
     for file in allowed:
-        if not file.name.endswith(".safetensors") and file.size > LARGEST_JSON_BYTES:
+        if not file.name.endswith(WEIGHTS) and file.size > LARGEST_JSON_BYTES:
             raise CheckpointRejected(
                 f"{revision.model}: {file.name} has {file.size:,} bytes, at most {LARGEST_JSON_BYTES:,} are read"
             )

@@ -6,7 +6,7 @@ All scans are linear in the length of the text: a completion may be a 100,000-ch
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from evaluator.letters import lone_letter, stated_letter
@@ -60,11 +60,14 @@ class Region:
     """What a completion says after thinking.
 
     `text` is None where the model never came to an answer: a thought that the token limit cut off. `thought` is the
-    text of the closed thought before it, empty where none was closed.
+    text of the closed thought before it, empty where none was closed. `start` is where the region begins in the
+    completion's text; `apart` how many characters of the thought came apart from that text.
     """
 
     text: str | None
     thought: str = ""
+    start: int = field(default=0, compare=False)
+    apart: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,17 +89,17 @@ def answer_region(
     """
     cut_off = finish_reason == "length"
     if reasoning and not text.strip():
-        return Region(text=None) if cut_off else Region(text="", thought=reasoning)
+        return Region(text=None) if cut_off else Region(text="", thought=reasoning, apart=len(reasoning))
     before = f"{reasoning}\n" if reasoning else ""
     closings = list(THOUGHT_CLOSES.finditer(text))
     if not closings:
         opened = not reasoning and (prompt_opens_thought or THOUGHT_OPENS.search(text) is not None)
-        return Region(text=None) if opened and cut_off else Region(text=text, thought=before)
+        return Region(text=None) if opened and cut_off else Region(text=text, thought=before, apart=len(before))
     last = closings[-1]
     region = text[last.end() :]
     if cut_off and (again := THOUGHT_OPENS.search(region)):
         region = region[: again.start()]
-    return Region(text=region, thought=before + text[: last.start()])
+    return Region(text=region, thought=before + text[: last.start()], start=last.end(), apart=len(before))
 
 
 def math_answer(region: Region) -> Answer | None:
@@ -137,18 +140,26 @@ def last_box(text: str) -> str | None:
 
     Boxes joined only by "and", "or" or a comma are one answer, given as a comma-separated list.
     """
-    found: list[str] = []
-    start = None
+    last_of_each = dict.fromkeys(content for _, content in reversed(_last_boxes(text)))
+    return ", ".join(reversed(last_of_each)) or None
+
+
+def last_box_span(text: str) -> tuple[int, int] | None:
+    """Where the boxes that `last_box` reads begin and end, or None."""
+    found = _last_boxes(text)
+    return (found[0][0].start, found[-1][0].end) if found else None
+
+
+def _last_boxes(text: str) -> list[tuple[_Box, str]]:
+    """The boxes that are the last answer, in their order, each with its content; empty where there is none."""
+    found: list[tuple[_Box, str]] = []
     for box in reversed(_boxes(text)):
-        joint = "" if start is None else text[box.end : start]
-        if start is not None and not _joins(joint):
+        if found and not _joins(text[box.end : found[0][0].start]):
             break
         content = clean(text[box.inner_start : box.inner_end])
         if content not in PLACEHOLDERS:
-            start = box.start
-            if content not in found:
-                found.insert(0, content)
-    return ", ".join(found) or None
+            found.insert(0, (box, content))
+    return found
 
 
 def _joins(joint: str) -> bool:
@@ -222,6 +233,15 @@ def _is_expression(text: str) -> bool:
         return False
     outside = TEXT_GROUP.sub(" ", text)
     return WORD.search(outside) is None or text.isalpha()
+
+
+def final_line_span(region: str) -> tuple[int, int] | None:
+    """Where the line of the last "final answer is" begins and ends, or None where no answer stands there."""
+    if _final_line(region) is None:
+        return None
+    begin = [match.start() for match in FINAL_LINE.finditer(region)][-1]
+    length = re.match(r".*(?:\n\s*(?:\$\$|\\\[)[^$\]]*)?", region[begin : begin + LONGEST_LINE])
+    return begin, begin + (len(length[0].rstrip()) if length else 0)
 
 
 def _final_line(region: str) -> Answer | None:

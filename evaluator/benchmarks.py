@@ -82,3 +82,8 @@ def benchmark(name: str) -> Benchmark:
     if name not in BENCHMARKS:
         raise UnknownBenchmark(f"there is no benchmark {name!r}; use one of: {', '.join(BENCHMARKS)}")
     return BENCHMARKS[name]
+
+
+def is_private(name: str) -> bool:
+    """Whether the questions of a benchmark must not be shown. A benchmark that is no longer ours keeps no texts."""
+    return name in BENCHMARKS and BENCHMARKS[name].private

@@ -17,6 +17,7 @@ DOORS = {
     "pebble": "evaluator/grading_pool.py",
     "transformers": "evaluator/rendering.py",
     "scipy": "evaluator/statistics.py",
+    "math_core": "leaderboard/formulas.py",
     "pandas": "leaderboard/table.py",
     "pyarrow": "leaderboard/table.py",
     "gradio": "leaderboard/pages/",

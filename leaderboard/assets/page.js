@@ -51,9 +51,21 @@ function patchChildren(shown, wanted) {
 	}
 }
 
+// One part of the page came alone: it replaces the element of its name, and its list marks another row.
+function showPart(part) {
+	const shown = root.querySelector(`[data-key="${CSS.escape(part.dataset.part)}"]`);
+	if (!shown) return;
+	patchChildren(shown, part);
+	for (const row of root.querySelectorAll("tr[aria-current]")) row.removeAttribute("aria-current");
+	const current = part.dataset.current;
+	if (current) root.querySelector(`tr[data-key="${CSS.escape(current)}"]`)?.setAttribute("aria-current", "true");
+}
+
 function show() {
 	const wanted = document.createElement("div");
 	wanted.innerHTML = props.value ?? "";
+	const part = wanted.querySelector(":scope > [data-part]");
+	if (part) return showPart(part);
 	patchChildren(root, wanted);
 	const titled = root.querySelector("[data-title-of-page]");
 	if (titled) document.title = titled.getAttribute("data-title-of-page");
@@ -70,7 +82,7 @@ function scrollOnce() {
 let opening = false;
 function open(query) {
 	opening = scrolled = true;
-	trigger("open", { query });
+	trigger("open", { query, seen: root.querySelector(".list[data-key]")?.dataset.key ?? "" });
 }
 
 function focusOpened() {
@@ -107,7 +119,34 @@ function confirmed(button, act) {
 	dialog.showModal();
 }
 
+function reveal(selector) {
+	const target = root.querySelector(selector);
+	if (!target) return;
+	for (let fold = target.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+	target.tabIndex = -1;
+	target.focus({ preventScroll: true });
+	target.scrollIntoView({ block: "center" });
+}
+
+// Single keys follow the links that name them, unless somebody is typing.
+function pressed(event) {
+	if (event.metaKey || event.ctrlKey || event.altKey || event.shiftKey || event.repeat) return;
+	if (event.target.closest("input, textarea, select, [contenteditable], dialog")) return;
+	const { key } = event;
+	const fold = key === "h" && root.querySelector("details[data-thought]");
+	if (fold) fold.open = !fold.open;
+	const named = /^[a-z]$/.test(key) && root.querySelector(`[data-press="${key}"]`);
+	if (named) named.click();
+	if (fold || named) event.preventDefault();
+}
+if (element.closest(".opens-in-place")) {
+	const heard = (event) => (root.isConnected ? pressed(event) : document.removeEventListener("keydown", heard));
+	document.addEventListener("keydown", heard);
+}
+
 root.addEventListener("click", (event) => {
+	const revealing = event.target.closest("[data-reveal]");
+	if (revealing) return reveal(revealing.dataset.reveal);
 	const button = event.target.closest("button[data-action]");
 	if (button) {
 		const { action, job } = button.dataset;

@@ -6,18 +6,17 @@ from collections.abc import Mapping
 
 import gradio as gr
 
-from evaluator.benchmarks import BENCHMARKS
 from evaluator.errors import OpenR1Error
 from leaderboard.board import Board
 from leaderboard.pages.frame import QUIETLY, PageContext, header, live_html, or_refusal
-from leaderboard.types import ResultRow
+from leaderboard.types import AttemptRow, ProblemRow, ResultRow
 from leaderboard.views import history as history_view
 from leaderboard.views import problems as problems_view
 from leaderboard.views import result as result_view
 from leaderboard.views import shell
 from leaderboard.views.breakdown import breakdown_section
 from leaderboard.views.markup import Html, join
-from leaderboard.views.selection import Selection, read_query, read_selection
+from leaderboard.views.selection import Selection, read_query, read_seen, read_selection
 
 
 def result_page(page: gr.Blocks, context: PageContext) -> None:
@@ -29,7 +28,8 @@ def result_page(page: gr.Blocks, context: PageContext) -> None:
         return or_refusal(lambda: render_result(context, dict(request.query_params)))
 
     def follow(event: gr.EventData) -> Html:
-        return or_refusal(lambda: render_result(context, read_query(event._data)))
+        query, seen = read_query(event._data), read_seen(event._data)
+        return or_refusal(lambda: render_opened(context, query, seen) or render_result(context, query))
 
     page.load(load, None, html, **QUIETLY)
     html.open(follow, None, html, **QUIETLY)
@@ -54,14 +54,27 @@ def render_result(context: PageContext, query: Mapping[str, str]) -> Html:
     )
 
 
+def render_opened(context: PageContext, query: Mapping[str, str], seen: str) -> Html | None:
+    """The opened attempt alone, where the reader sees the list it belongs to (`seen` is its key); else None."""
+    selection = read_selection(query)
+    if not selection.problem_id or seen != problems_view.list_key(selection):
+        return None
+    row = context.board.row(selection.plan_key)
+    problems, attempts = _read(context.board, row, selection)
+    return problems_view.opened_part(row, problems, attempts, selection)
+
+
 def _problems(board: Board, row: ResultRow, selection: Selection) -> Html:
-    private = row.benchmark in BENCHMARKS and BENCHMARKS[row.benchmark].private
     try:
-        problems = board.problems(row.plan_key)
-        attempts = board.attempts(row.plan_key, selection.problem_id) if selection.problem_id else []
+        problems, attempts = _read(board, row, selection)
     except OpenR1Error as failure:
         return shell.refused(str(failure))
-    return problems_view.problems_section(problems, attempts, selection, private=private)
+    return problems_view.problems_section(row, problems, attempts, selection)
+
+
+def _read(board: Board, row: ResultRow, selection: Selection) -> tuple[list[ProblemRow], list[AttemptRow]]:
+    attempts = board.attempts(row.plan_key, selection.problem_id) if selection.problem_id else []
+    return board.problems(row.plan_key), attempts
 
 
 def _source(context: PageContext, row: ResultRow) -> str | None:

@@ -44,7 +44,7 @@ COLOURS = {
 def launch_options(files: BoardFiles) -> dict[str, Any]:
     """Keyword arguments for `Blocks.launch`: our looks and our own routes, none of Gradio's extras."""
     return {
-        "css": (ASSETS / "page.css").read_text(encoding="utf-8"),
+        "css": "\n".join(path.read_text(encoding="utf-8") for path in sorted(ASSETS.glob("*.css"))),
         "theme": theme(),
         "app_kwargs": {"routes": site_routes(files), "middleware": [Middleware(PageHead, tags=head())]},
         "footer_links": [],

@@ -188,6 +188,16 @@ def notice(text: object, css: str = "", *, role: str = "status") -> Html:
     return fill('<div class="notice {css}" role="{role}">{text}</div>', css=css, role=role, text=text)
 
 
+def part_of_page(key: str, content: Html, *, current: str | None = None) -> Html:
+    """What replaces one part of a page that is shown already: the element with this `data-key`.
+
+    `current` is the row of a table, by its key, that the page marks as the current one.
+    """
+    return fill(
+        '<div data-part="{key}" data-current="{current}">{content}</div>', key=key, current=current, content=content
+    )
+
+
 # Numbers and times
 
 

@@ -1,55 +1,68 @@
-"""The problems of one result and, for one of them, its attempts: what was asked, answered, found and decided."""
+"""The problems of one result and, for one of them, its attempts: a list to choose from and an attempt to read."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from evaluator.benchmarks import is_private
 from evaluator.types import Verdict
-from leaderboard.types import AttemptRow, ProblemRow
-from leaderboard.views.markup import (
-    NOTHING,
-    Column,
-    Html,
-    Row,
-    badge,
-    count,
-    facts,
-    fill,
-    join,
-    table,
-)
+from leaderboard.types import AttemptRow, ProblemRow, ResultRow
+from leaderboard.views.attempt import answer_text, attempt_facts, private_note, prompt_text
+from leaderboard.views.markup import NOTHING, Column, Html, Row, count, fill, join, part_of_page, table
 from leaderboard.views.result import VERDICT_WORDS
-from leaderboard.views.selection import Selection, Show, neighbours, wanted_attempts, wanted_problems
+from leaderboard.views.selection import (
+    Selection,
+    Show,
+    following,
+    neighbours,
+    wanted_attempts,
+    wanted_problems,
+)
 
-THOUGHT_END = re.compile(r"</think>|<\\/think>|<\|end_of_thought\|>")
-THOUGHT_START = re.compile(r"^\s*<think>\n?")
+OPENED = "opened"
+"""The part of the page that shows one attempt: it alone is sent where the reader goes from one to the next."""
+JUMPS = (
+    (Show.WRONG, "Next wrong", "w"),
+    (Show.TRUNCATED, "Next cut off", "t"),
+    (Show.NO_ANSWER, "Next without answer", "n"),
+)
 SHOW_WORDS = {Show.ALL: "All", Show.WRONG: "Wrong", Show.TRUNCATED: "Truncated", Show.NO_ANSWER: "No answer"}
 
 
 def problems_section(
-    problems: Sequence[ProblemRow], attempts: Sequence[AttemptRow], selection: Selection, *, private: bool
+    row: ResultRow, problems: Sequence[ProblemRow], attempts: Sequence[AttemptRow], selection: Selection
 ) -> Html:
     """The list of problems beside the opened attempt. `attempts` are those of the selected problem, in order."""
     listed = wanted_problems(problems, selection.show)
-    opened = _opened(problems, listed, attempts, selection, private=private)
     return fill(
         '<section class="problems" aria-labelledby="problems-title"><h2 id="problems-title">Problems</h2>{filters}'
         '<div class="split"><div class="list" tabindex="0" role="region" aria-label="List of problems" '
-        'data-key="list-{show}">{list}</div><div class="opened" data-key="opened">{opened}</div></div></section>',
+        'data-key="{key}">{list}</div><div class="opened" data-key="opened">{opened}</div></div></section>',
         filters=_filters(problems, selection),
-        show=selection.show.value,
+        key=list_key(selection),
         list=_problem_table(listed, selection),
-        opened=opened,
+        opened=opened_attempt(row, problems, attempts, selection),
     )
+
+
+def list_key(selection: Selection) -> str:
+    """Names the list of problems: where a reader sees it already, only the attempt beside it has to be sent."""
+    return f"list-{selection.plan_key}-{selection.show.value}{'-raw' if selection.raw else ''}"
+
+
+def opened_part(
+    row: ResultRow, problems: Sequence[ProblemRow], attempts: Sequence[AttemptRow], selection: Selection
+) -> Html:
+    """The opened attempt alone, for a page that shows its list already."""
+    return part_of_page(OPENED, opened_attempt(row, problems, attempts, selection), current=selection.problem_id)
 
 
 def _filters(problems: Sequence[ProblemRow], selection: Selection) -> Html:
     links = (
         fill(
             '<li><a href="{link}" data-open{current}>{word} <span class="quiet">{n}</span></a></li>',
-            link=Selection(plan_key=selection.plan_key, show=show, problem_id=None).link(),
+            link=Selection(plan_key=selection.plan_key, show=show, raw=selection.raw).link(),
             current=Html(' aria-current="true"') if show is selection.show else NOTHING,
             word=word,
             n=len(wanted_problems(problems, show)),
@@ -90,35 +103,47 @@ def _problem_table(listed: Sequence[ProblemRow], selection: Selection) -> Html:
     return table(caption=f"{len(listed)} problems, tokens are means", columns=columns, rows=rows, css="dense")
 
 
-def _opened(
-    problems: Sequence[ProblemRow],
-    listed: Sequence[ProblemRow],
-    attempts: Sequence[AttemptRow],
-    selection: Selection,
-    *,
-    private: bool,
+def opened_attempt(
+    row: ResultRow, problems: Sequence[ProblemRow], attempts: Sequence[AttemptRow], selection: Selection
 ) -> Html:
+    """The attempt that is selected, or what to do to see one."""
     if selection.problem_id is None:
         return Html("<p class='quiet'>Choose a problem to read its attempts.</p>")
-    if all(row.problem_id != selection.problem_id for row in problems):
+    if all(problem.problem_id != selection.problem_id for problem in problems):
         return fill("<p role='alert'>This result has no problem <code>{id}</code>.</p>", id=selection.problem_id)
     chosen = wanted_attempts(attempts, selection.show)
-    row = _chosen_attempt(chosen, selection)
-    if row is None:
+    attempt = _chosen_attempt(chosen, selection)
+    if attempt is None:
         return fill(
             '<h3 tabindex="-1" data-focus-here>Problem <bdi>{id}</bdi></h3>'
             "<p class='quiet'>No attempt at this problem is shown under this filter.</p>",
             id=selection.problem_id,
         )
+    private = is_private(row.benchmark)
     return fill(
         '<h3 tabindex="-1" data-focus-here data-scroll-here>Problem <bdi>{id}</bdi>, attempt {n}</h3>'
         "{walk}{chips}{facts}{texts}",
         id=selection.problem_id,
-        n=row.attempt,
-        walk=_walk(listed, chosen, row, selection),
-        chips=_chips(chosen, row, selection),
-        facts=_attempt_facts(row, private=private),
-        texts=_private_note(row) if private else _texts(row),
+        n=attempt.attempt,
+        walk=_walk(problems, attempts, chosen, attempt, selection),
+        chips=_chips(chosen, attempt, selection),
+        facts=attempt_facts(attempt, private=private),
+        texts=private_note(attempt) if private else _texts(attempt, row, selection),
+    )
+
+
+def _texts(attempt: AttemptRow, row: ResultRow, selection: Selection) -> Html:
+    return fill(
+        '<p class="reading"><a href="{link}" data-open data-press="r">{word}</a>{to_answer}</p>{prompt}{answer}',
+        link=replace(selection, attempt=attempt.attempt, raw=not selection.raw).link(),
+        word="Show formulas drawn" if selection.raw else "Show as it was written",
+        to_answer=Html(
+            ' · <button type="button" class="link" data-reveal="mark.answer" data-press="a">Go to the answer</button>'
+        )
+        if attempt.answer is not None
+        else NOTHING,
+        prompt=prompt_text(attempt.prompt, raw=selection.raw),
+        answer=answer_text(attempt, row, raw=selection.raw),
     )
 
 
@@ -132,20 +157,37 @@ def _chosen_attempt(chosen: Sequence[AttemptRow], selection: Selection) -> Attem
     return next((row for row in chosen if row.attempt == selection.attempt), None)
 
 
-def _walk(listed: Sequence[ProblemRow], chosen: Sequence[AttemptRow], row: AttemptRow, selection: Selection) -> Html:
-    """Previous and next attempt under the filter, across problems."""
-    before, after = neighbours(listed, chosen, row, selection)
+def _walk(
+    problems: Sequence[ProblemRow],
+    attempts: Sequence[AttemptRow],
+    chosen: Sequence[AttemptRow],
+    row: AttemptRow,
+    selection: Selection,
+) -> Html:
+    """Previous and next attempt under the filter, and the next of each kind that people look for."""
+    before, after = neighbours(wanted_problems(problems, selection.show), chosen, row, selection)
+    jumps = (
+        _step(word, key, following(problems, attempts, row, replace(selection, show=show))) for show, word, key in JUMPS
+    )
     return fill(
-        '<nav class="walk" aria-label="Attempts one by one">{before}{after}</nav>',
-        before=_step("← Previous", before),
-        after=_step("Next →", after),
+        '<nav class="walk" aria-label="Attempts one by one">{before}{jumps}{after}</nav>'
+        '<p class="keys quiet">Keys: <kbd>k</kbd> <kbd>j</kbd> previous and next, <kbd>w</kbd> wrong, <kbd>t</kbd> cut '
+        "off, <kbd>n</kbd> no answer, <kbd>h</kbd> thinking, <kbd>a</kbd> to the answer, <kbd>r</kbd> as written</p>",
+        before=_step("← Previous", "k", before),
+        jumps=fill('<span class="jumps">{jumps}</span>', jumps=join(jumps)),
+        after=_step("Next →", "j", after),
     )
 
 
-def _step(word: str, to: Selection | None) -> Html:
+def _step(word: str, key: str, to: Selection | None) -> Html:
     if to is None:
         return fill('<span class="quiet">{word}</span>', word=word)
-    return fill('<a href="{link}" data-open>{word}</a>', link=to.link(), word=word)
+    return fill(
+        '<a href="{link}" data-open data-press="{key}" aria-keyshortcuts="{key}">{word}</a>',
+        link=to.link(),
+        key=key,
+        word=word,
+    )
 
 
 def _chips(chosen: Sequence[AttemptRow], opened: AttemptRow, selection: Selection) -> Html:
@@ -162,85 +204,3 @@ def _chips(chosen: Sequence[AttemptRow], opened: AttemptRow, selection: Selectio
         for row in chosen
     )
     return fill('<ul class="chips" aria-label="Attempts">{links}</ul>', links=join(links))
-
-
-def _attempt_facts(row: AttemptRow, *, private: bool) -> Html:
-    verdict = Verdict(row.verdict)
-    word, meaning = VERDICT_WORDS[verdict]
-    shown: dict[str, object] = {
-        "verdict": fill("{badge} {meaning}", badge=badge(word, verdict.value), meaning=meaning),
-        "answer found": _answer(row),
-        "target": "kept private" if private else _literal(row.target),
-        "finish reason": row.finish_reason,
-        "truncated": {True: "yes", False: "no", None: "not known"}[row.truncated],
-        "tokens": count(row.completion_tokens),
-        "seed": fill("<code>{seed}</code>", seed=row.seed),
-    }
-    return facts(shown)
-
-
-def _answer(row: AttemptRow) -> Html:
-    if row.answer is None:
-        return Html("none")
-    where = Html(" <span class='quiet'>(only inside the thought)</span>") if row.answered_in_thought else NOTHING
-    return fill("{answer}{where}", answer=_literal(row.answer), where=where)
-
-
-def _literal(text: str | None) -> Html | None:
-    return None if text is None else fill('<code dir="ltr">{text}</code>', text=text)
-
-
-def _private_note(row: AttemptRow) -> Html:
-    return fill(
-        "<p class='quiet'>The questions of this benchmark are not published, so neither prompts nor answers are kept "
-        "here. SHA-256 of the prompt <code>{prompt}</code>, of the completion <code>{text}</code>.</p>",
-        prompt=row.prompt_sha256,
-        text=row.text_sha256,
-    )
-
-
-def _texts(row: AttemptRow) -> Html:
-    thought, answer = split_thought(row.text or "", row.reasoning)
-    return fill(
-        "{prompt}{thought}{answer}",
-        prompt=fill("<h4>Prompt</h4>{text}", text=_pre(row.prompt)),
-        thought=_thought(thought, empty_answer=not answer.strip()),
-        answer=fill(
-            "<h4>Completion{after}</h4>{text}", after=" after the thought" if thought else "", text=_pre(answer)
-        ),
-    )
-
-
-def split_thought(text: str, reasoning: str | None) -> tuple[str, str]:
-    """A completion as (thought, rest), for reading only; what is graded is decided by `evaluator/answers.py`.
-
-    The thought is what a server returned apart, and everything up to the last closing mark. Without such a mark a text
-    that opens a thought is all thought; any other text is all rest, even where the prompt had opened a thought.
-    """
-    closings = list(THOUGHT_END.finditer(text))
-    if closings:
-        inside, rest = text[: closings[-1].start()], text[closings[-1].end() :]
-    elif THOUGHT_START.match(text):
-        inside, rest = text, ""
-    else:
-        inside, rest = "", text
-    thought = "\n".join(part for part in (reasoning or "", THOUGHT_START.sub("", inside)) if part.strip())
-    return thought, rest
-
-
-def _thought(thought: str, *, empty_answer: bool) -> Html:
-    if not thought:
-        return NOTHING
-    return fill(
-        '<details class="thought"{open}><summary>Thinking <span class="quiet">{n} characters</span></summary>'
-        "{text}</details>",
-        open=Html(" open") if empty_answer else NOTHING,
-        n=count(len(thought)),
-        text=_pre(thought),
-    )
-
-
-def _pre(text: str | None) -> Html:
-    if not text or not text.strip():
-        return Html("<p class='quiet'>empty</p>")
-    return fill('<pre class="text" dir="auto" tabindex="0">{text}</pre>', text=text.strip("\n"))

@@ -24,12 +24,16 @@ class Show(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
-    """What of a result is open. `attempt` None is the first of the problem that `show` lets through, -1 the last."""
+    """What of a result is open. `attempt` None is the first of the problem that `show` lets through, -1 the last.
+
+    `raw` shows texts letter by letter.
+    """
 
     plan_key: str
     show: Show = Show.ALL
     problem_id: str | None = None
     attempt: int | None = None
+    raw: bool = False
 
     def link(self) -> str:
         """The address of this selection."""
@@ -39,6 +43,7 @@ class Selection:
             show=None if self.show is Show.ALL else self.show.value,
             problem=self.problem_id,
             attempt=self.attempt,
+            text="raw" if self.raw else None,
         )
 
 
@@ -50,6 +55,7 @@ def read_selection(query: Mapping[str, str]) -> Selection:
         show=Show(show) if show in set(Show) else Show.ALL,
         problem_id=query.get("problem") or None,
         attempt=int(attempt) if re.fullmatch(r"-1|[0-9]{1,6}", attempt, re.ASCII) else None,
+        raw=query.get("text") == "raw",
     )
 
 
@@ -57,6 +63,11 @@ def read_query(sent: object) -> dict[str, str]:
     """The values of an address as the page's script sends it: `{"query": "?plan=...&show=..."}`."""
     text = sent.get("query", "") if isinstance(sent, dict) else ""
     return dict(parse_qsl(str(text).removeprefix("?")))
+
+
+def read_seen(sent: object) -> str:
+    """The key of the list that the reader sees, as the page's script sends it beside the query."""
+    return str(sent.get("seen") or "") if isinstance(sent, dict) else ""
 
 
 def wanted_problems(problems: Sequence[ProblemRow], show: Show) -> list[ProblemRow]:
@@ -108,3 +119,19 @@ def neighbours(
     elif place is not None and place + 1 < len(ids):
         after = replace(selection, problem_id=ids[place + 1], attempt=None)
     return before, after
+
+
+def following(
+    problems: Sequence[ProblemRow], attempts: Sequence[AttemptRow], row: AttemptRow, selection: Selection
+) -> Selection | None:
+    """The first attempt after `row` that the filter of `selection` lets through, across problems; None at the end.
+
+    `problems` are all of the result in their order, `attempts` those at the problem of `row`.
+    """
+    later = [a for a in wanted_attempts(attempts, selection.show) if a.attempt > row.attempt]
+    if later:
+        return replace(selection, problem_id=row.problem_id, attempt=later[0].attempt)
+    ids = [problem.problem_id for problem in problems]
+    behind = problems[ids.index(row.problem_id) + 1 :] if row.problem_id in ids else []
+    found = wanted_problems(behind, selection.show)
+    return replace(selection, problem_id=found[0].problem_id, attempt=None) if found else None

@@ -19,8 +19,9 @@ from leaderboard.types import Failure, JobKind, ReferenceKind, ReferenceScore, S
 from leaderboard.views import board as board_view
 from leaderboard.views import queue as queue_view
 from leaderboard.views import result as result_view
+from leaderboard.views.attempt import reading
 from leaderboard.views.markup import Html, duration, external, fill, join, model_name, moment, page_link, visible
-from leaderboard.views.problems import problems_section, split_thought
+from leaderboard.views.problems import problems_section
 from leaderboard.views.selection import Selection, Show, neighbours, read_query, read_selection, wanted_problems
 from tests.leaderboard.page_content import COMMIT, HOSTILE, OVERRIDE, job, measured, publish
 
@@ -276,10 +277,11 @@ def test_a_failed_job_shows_code_reason_and_log() -> None:
 # A result
 
 
-def opened(store: SqliteStore, selection: Selection, *, private: bool = False) -> Page:
+def opened(store: SqliteStore, selection: Selection) -> Page:
     board = Board(store)
     attempts = board.attempts(selection.plan_key, selection.problem_id) if selection.problem_id else []
-    section = problems_section(board.problems(selection.plan_key), attempts, selection, private=private)
+    row = board.row(selection.plan_key)
+    section = problems_section(row, board.problems(selection.plan_key), attempts, selection)
     return assert_harmless(section)
 
 
@@ -308,7 +310,7 @@ def test_an_opened_problem_shows_prompt_target_completion_and_verdict_as_text(st
 
 def test_a_private_benchmark_shows_hashes_and_verdicts_only(store: SqliteStore) -> None:
     key = publish(store, measured("gpqa_diamond"))
-    page = opened(store, Selection(plan_key=key, problem_id="p3", attempt=1), private=True)
+    page = opened(store, Selection(plan_key=key, problem_id="p3", attempt=1))
     assert "What is 3 + 3" not in page.text
     assert "The answer of" not in page.text
     assert "SHA-256 of the prompt" in page.text
@@ -362,7 +364,8 @@ def test_an_unknown_result_says_so_without_obeying_its_name() -> None:
     ],
 )
 def test_a_completion_is_split_into_thought_and_rest(text: str, reasoning: str | None, thought: str, rest: str) -> None:
-    assert split_thought(text, reasoning) == (thought, rest)
+    read = reading(text, reasoning)
+    assert ("\n".join(part.text for part in read.thought), read.rest.text) == (thought, rest)
 
 
 def test_markup_made_by_hand_is_of_its_own_type() -> None:

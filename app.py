@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
 
 from backend_jobs.clock import Clock
 from backend_jobs.demo import queue_demo
@@ -15,13 +21,14 @@ from backend_jobs.evaluate_job import resolve_model
 from backend_jobs.keeper import WorkerKeeper
 from backend_jobs.logs import log_to_stderr
 from backend_jobs.queue import StoreQueue
+from leaderboard.api.application import build_api, build_root
+from leaderboard.api.context import ApiContext, Visitor
 from leaderboard.board import Board
 from leaderboard.board_files import BoardFiles
 from leaderboard.contracts import JobQueue
 from leaderboard.live import FileLive
 from leaderboard.pages.frame import PageContext
-from leaderboard.pages.site import build_page
-from leaderboard.pages.theme import launch_options
+from leaderboard.pages.site import build_page, mount_page
 from leaderboard.references import published_scores
 from leaderboard.stores import open_store
 from leaderboard.submissions import SubmissionRejected, check_submission
@@ -30,6 +37,7 @@ from settings import Settings, read_settings
 
 LOG = logging.getLogger("app")
 KEEP_ALIVE_EVERY_S = 5.0
+OPEN_STREAMS_GRACE_S = 3
 
 
 def main() -> None:
@@ -47,32 +55,75 @@ def main() -> None:
     else:
         LOG.warning("no engine environment here: jobs wait for a worker on another machine (scripts/install.sh engine)")
     clock.start()
-    board = Board(store, published_scores())
-    files = BoardFiles(board)
-    page = build_page(
-        PageContext(
-            board=board,
-            files=files,
-            queue=queue,
-            live=FileLive(settings.data_dir / "live"),
-            submit=lambda form: take_submission(form, settings, queue),
-            local_mode=settings.space is None,
-        )
-    )
+    site = build_site(settings, Board(store, published_scores()), queue)
+    LOG.info("the board: http://%s:%d", "127.0.0.1" if settings.host == "0.0.0.0" else settings.host, settings.port)
     try:
-        page.launch(server_name=settings.host, server_port=settings.port, **launch_options(files))
+        serve(site, settings)
     finally:
         clock.stop()
         keeper.stop()
 
 
-def take_submission(form: Mapping[str, object], settings: Settings, queue: JobQueue) -> JobRecord:
+def build_site(settings: Settings, board: Board, queue: JobQueue) -> Starlette:
+    """The page and the API over one board, as one application."""
+    live, local_mode = FileLive(settings.data_dir / "live"), settings.space is None
+
+    def submit(form: Mapping[str, object], submitted_by: str = "local") -> JobRecord:
+        return take_submission(form, settings, queue, submitted_by=submitted_by)
+
+    def identify(_: Request) -> Visitor | None:
+        return Visitor(name="local", maintainer=True) if local_mode else None
+
+    api = build_api(
+        ApiContext(board=board, queue=queue, live=live, submit=submit, identify=identify, local_mode=local_mode)
+    )
+    root, files = build_root(api), BoardFiles(board)
+    context = PageContext(board=board, files=files, queue=queue, live=live, submit=submit, local_mode=local_mode)
+    mount_page(root, build_page(context), files)
+    return root
+
+
+class StoppableServer(uvicorn.Server):
+    """A server that leaves signals to us: uvicorn would raise them again and end the process before it tidied up."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Ask the server to end when the process is told to."""
+
+        def stop(_: int, __: object) -> None:
+            self.should_exit = True
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        yield
+
+
+def serve(site: Starlette, settings: Settings) -> None:
+    """Answer until the process is told to end. Open streams get a moment to finish."""
+    config = uvicorn.Config(
+        site,
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        timeout_graceful_shutdown=OPEN_STREAMS_GRACE_S,
+        # On a Space the proxy in front says how it was called: without it, links would begin with http.
+        forwarded_allow_ips="*" if settings.space else None,
+    )
+    StoppableServer(config).run()
+
+
+def take_submission(
+    form: Mapping[str, object], settings: Settings, queue: JobQueue, *, submitted_by: str = "local"
+) -> JobRecord:
     """Check what the page's form sent, and queue it. Raises SubmissionRejected."""
     if settings.space is not None:
         raise SubmissionRejected(
             "this board cannot know who you are yet, so it takes no submissions; run your own with `make run`"
         )
-    return queue.submit(check_submission(form, local_mode=True, resolve=lambda m, r: resolve_model(m, r, settings)))
+    checked = check_submission(
+        form, local_mode=True, resolve=lambda m, r: resolve_model(m, r, settings), submitted_by=submitted_by
+    )
+    return queue.submit(checked)
 
 
 def _settings() -> Settings:

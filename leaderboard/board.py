@@ -25,7 +25,7 @@ from leaderboard.results import (
 )
 from leaderboard.standings import standings
 from leaderboard.store import Snapshot, Store
-from leaderboard.table import TableUnreadable, read_attempts, read_problems
+from leaderboard.table import TableUnreadable, read_attempts, read_attempts_slice, read_problems
 from leaderboard.types import (
     AttemptRow,
     BoardEntry,
@@ -71,6 +71,7 @@ class Board:
         self._version: str | None = None
         self._parsed: dict[str, tuple[str, ResultRow | None]] = {}
         self._rows: tuple[ResultRow, ...] = ()
+        self._by_key: dict[str, ResultRow] = {}
         self._entries: list[BoardEntry] | None = None
         self._ranks: Ranks | None = None
         self._standings: tuple[Standing, ...] | None = None
@@ -89,10 +90,15 @@ class Board:
     def rows(self) -> tuple[ResultRow, ...]:
         """Every published result, newest first. A file that is not a row is left out and logged."""
         with self._lock:
-            snapshot = self._store.snapshot(RESULTS)
-            if snapshot.version != self._version:
-                self._read(snapshot)
+            # Listing ten thousand names takes as long as a whole answer may: most looks find nothing new.
+            if self._version is None or self._store.version() != self._version:
+                self._read(self._store.snapshot(RESULTS))
             return self._rows
+
+    def current(self) -> tuple[ResultRow, ...] | None:
+        """What `rows` would give, where nothing was committed since; None where it would have to read. Never waits."""
+        version, rows = self._version, self._rows
+        return rows if version is not None and version == self._store.version() else None
 
     def row(self, plan_key: str) -> ResultRow:
         """One result.
@@ -100,7 +106,8 @@ class Board:
         Raises:
             ResultNotFound: nothing with this plan key is published.
         """
-        found = next((row for row in self.rows() if row.plan_key == plan_key), None)
+        self.rows()
+        found = self._by_key.get(plan_key)
         if found is None:
             raise ResultNotFound(f"no result {plan_key!r} is published here; the leaderboard lists those that are")
         return found
@@ -148,6 +155,16 @@ class Board:
         stored = read_attempts(self._attempts(row.generation_key), problem_id=problem_id)
         return [attempt for attempt in stored if attempt.attempt < row.attempts_per_problem]
 
+    def attempts_page(self, plan_key: str, offset: int, limit: int) -> tuple[list[AttemptRow], int | None, int]:
+        """Some stored attempts of a result in order, where the next ones begin (None after the last), and how many.
+
+        Only the part of the file that holds them is read. Raises ResultNotFound.
+        """
+        row = self.row(plan_key)
+        stored, total = read_attempts_slice(self._attempts(row.generation_key), offset, limit)
+        following = offset + limit if offset + limit < total else None
+        return [attempt for attempt in stored if attempt.attempt < row.attempts_per_problem], following, total
+
     def curves(self) -> Curves:
         """Training curves: run -> benchmark -> one point per checkpoint, by rising step.
 
@@ -178,12 +195,14 @@ class Board:
                 reverse=True,
             )
         )
-        self._parsed, self._version = parsed, snapshot.version
         # The store's version moves with every heartbeat of a worker: what follows from the rows outlives that.
         if rows != self._rows:
+            self._by_key = {row.plan_key: row for row in reversed(rows)}
             self._rows, self._entries, self._ranks, self._standings = rows, None, None, None
             self._problems.cache_clear()
             self._attempts.cache_clear()
+        # Last: `current` takes rows and version without the lock.
+        self._parsed, self._version = parsed, snapshot.version
 
     def _parse(self, name: str, snapshot: Snapshot) -> tuple[str, ResultRow | None]:
         fingerprint = snapshot.fingerprint(name)

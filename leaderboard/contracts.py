@@ -57,3 +57,35 @@ class LiveBoard(Protocol):
     def read(self, job_id: str) -> LiveState | None:
         """The last state of a job, or None."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Beat:
+    """A sign of life of a worker: the job and attempt that it holds, and what the job shows of itself."""
+
+    job_id: str
+    attempt: int
+    worker: str
+    state: LiveState | None = None
+
+
+class BeatDesk(Protocol):
+    """Takes beats and progress from workers elsewhere. Implemented by `backend_jobs/beats.py`."""
+
+    def take(self, beat: Beat) -> JobRecord:
+        """Note a beat; it is committed later, together with others. Returns the job as it stands.
+
+        Raises JobNotFound, and LeaseLost where the job is no longer this attempt's.
+        """
+        ...
+
+
+class HookDesk(Protocol):
+    """Takes the Hub's webhooks. Implemented by `backend_jobs/hooks.py`."""
+
+    def take(self, payload: dict[str, Any], secret: str | None) -> JobRecord | None:
+        """Submit a new revision of a watched model; None where there is nothing to do.
+
+        Raises NotAllowed for a wrong secret, SubmissionRejected as the form does.
+        """
+        ...

@@ -97,6 +97,11 @@ class SqliteStore:
                 self._ensure_schema(db)
                 _enter_wal_mode(db)
 
+    def version(self) -> str:
+        """The newest version."""
+        with self._connection() as db:
+            return _newest_version(db)
+
     def snapshot(self, prefix: str = "") -> SqliteSnapshot:
         """The newest tree, limited to names that begin with `prefix`."""
         with self._transaction("DEFERRED") as db:

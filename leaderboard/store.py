@@ -59,6 +59,10 @@ class Snapshot(Protocol):
 class Store(Protocol):
     """Where the board's memory lives."""
 
+    def version(self) -> str:
+        """The newest version, as `snapshot().version` gives it, without listing anything."""
+        ...
+
     def snapshot(self, prefix: str = "") -> Snapshot:
         """The newest tree, limited to names that begin with `prefix`."""
         ...

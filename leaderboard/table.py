@@ -108,6 +108,22 @@ def read_attempts(data: bytes, *, problem_id: str | None = None) -> list[Attempt
     return [AttemptRow(**row) for row in _read(data, ATTEMPTS_SCHEMA, problem_id)]
 
 
+def read_attempts_slice(data: bytes, offset: int, limit: int) -> tuple[list[AttemptRow], int]:
+    """`limit` attempts from the one at `offset`, and how many there are. Raises TableUnreadable."""
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data))
+        rows, start = [], 0
+        for group in range(file.num_row_groups):
+            length = file.metadata.row_group(group).num_rows
+            if start < offset + limit and start + length > offset:
+                first = max(0, offset - start)
+                rows += file.read_row_group(group).slice(first, offset + limit - start - first).to_pylist()
+            start += length
+        return [AttemptRow(**row) for row in rows], start
+    except (pa.ArrowException, TypeError) as error:
+        raise TableUnreadable(f"{len(data):,} bytes are no attempts of ours ({error}); restore the file") from error
+
+
 def problems_parquet(rows: Sequence[ProblemRow]) -> bytes:
     """Problem counts as a parquet file, in the order given."""
     return _write(rows, PROBLEMS_SCHEMA)
@@ -136,10 +152,11 @@ def to_csv(frame: Any) -> str:
     Text that begins like a formula gets an apostrophe in front; control characters, which could begin a new line or a
     new cell, become spaces.
     """
-    return str(frame.map(_safe_cell).to_csv(index=False, lineterminator="\n"))
+    return str(frame.map(safe_cell).to_csv(index=False, lineterminator="\n"))
 
 
-def _safe_cell(cell: Any) -> Any:
+def safe_cell(cell: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula."""
     if not isinstance(cell, str):
         return cell
     text = re.sub(r"[\x00-\x1f\x7f]", " ", cell)

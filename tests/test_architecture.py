@@ -23,10 +23,13 @@ DOORS = {
     "gradio": "leaderboard/pages/",
     "huggingface_hub": "leaderboard/hub.py",
     "apscheduler": "backend_jobs/clock.py",
+    "fastapi": "leaderboard/api/",
 }
 SIDE_DOORS = {
     "backend_jobs/datasets/parquet.py": {"pyarrow"},  # reasoning data, in streams; table.py has results, whole
     "leaderboard/hub_datasets.py": {"huggingface_hub"},
+    "leaderboard/dataset/columns.py": {"pyarrow"},  # the types of every published table
+    "leaderboard/dataset/formats.py": {"pyarrow"},
 }
 ENGINE_ONLY = {"trl", "torch", "vllm", "accelerate", "peft"}
 TRAINING_PROCESS = "backend_jobs/training/"

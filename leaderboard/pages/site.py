@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import gradio as gr
+from starlette.applications import Starlette
 
+from leaderboard.board_files import BoardFiles
 from leaderboard.pages.compare import compare_page
 from leaderboard.pages.frame import PageContext
 from leaderboard.pages.leaderboard import leaderboard_page
 from leaderboard.pages.queue import queue_page
 from leaderboard.pages.result import result_page
 from leaderboard.pages.submit import submit_page
+from leaderboard.pages.theme import launch_options
 from leaderboard.views import shell
 
 ROUTES: Mapping[str, Callable[[gr.Blocks, PageContext], None]] = {
@@ -24,7 +27,7 @@ ROUTES: Mapping[str, Callable[[gr.Blocks, PageContext], None]] = {
 
 
 def build_page(context: PageContext) -> gr.Blocks:
-    """The whole site, to be launched with `launch_options()`."""
+    """The whole site, to be shown with `mount_page`."""
     with gr.Blocks(title="open-r1 leaderboard", analytics_enabled=False) as page:
         leaderboard_page(page, context)
     for address, build in ROUTES.items():
@@ -32,3 +35,8 @@ def build_page(context: PageContext) -> gr.Blocks:
         with page.route(title, address, show_in_navbar=address in shell.PAGES):
             build(page, context)
     return page
+
+
+def mount_page(root: Starlette, page: gr.Blocks, files: BoardFiles) -> None:
+    """Show the site at every address of an application that it does not answer itself."""
+    gr.mount_gradio_app(root, page, path="/", **launch_options(files))

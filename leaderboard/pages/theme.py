@@ -42,7 +42,7 @@ COLOURS = {
 
 
 def launch_options(files: BoardFiles) -> dict[str, Any]:
-    """Keyword arguments for `Blocks.launch`: our looks and our own routes, none of Gradio's extras."""
+    """Keyword arguments for `mount_gradio_app`: our looks and our own routes, none of Gradio's extras."""
     return {
         "css": "\n".join(path.read_text(encoding="utf-8") for path in sorted(ASSETS.glob("*.css"))),
         "theme": theme(),
@@ -50,7 +50,6 @@ def launch_options(files: BoardFiles) -> dict[str, Any]:
         "footer_links": [],
         "run_history": False,
         "ssr_mode": False,
-        "share": False,
         "enable_monitoring": False,
     }
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from backend_jobs.types import JobNotFound, MoveRefused
 from evaluator.benchmarks import benchmark
-from evaluator.errors import OpenR1Error
 from evaluator.measure import measure
 from evaluator.types import (
     Checkpoint,
@@ -132,7 +132,7 @@ class MemoryQueue:
 
     def find(self, job_id: str) -> JobRecord:
         if job_id not in self.records:
-            raise OpenR1Error(f"there is no job {job_id!r}")
+            raise JobNotFound(f"there is no job {job_id!r}")
         return self.records[job_id]
 
     def cancel(self, job_id: str) -> JobRecord:
@@ -144,7 +144,7 @@ class MemoryQueue:
     def _move(self, job_id: str, origins: set[Status], target: Status) -> JobRecord:
         record = self.find(job_id)
         if record.status not in origins:
-            raise OpenR1Error(f"job {job_id} is {record.status}, which cannot become {target}")
+            raise MoveRefused(f"job {job_id} is {record.status}, which cannot become {target}")
         self.records[job_id] = replace(record, status=target)
         return self.records[job_id]
 

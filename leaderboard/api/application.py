@@ -1,0 +1,54 @@
+"""The API as one application, to be mounted beside the page; its description is `openapi.json`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from leaderboard.api import board, errors, results, submissions
+from leaderboard.api.context import ApiContext
+from leaderboard.api.errors import Problem
+
+VERSION = "1"
+PREFIX = "/api/v1"
+DESCRIPTION = """Scores of open reasoning models that can be opened and reproduced.
+
+Scores, errors and intervals are in points from 0 to 100. Answers carry an ETag and are compressed; a repeated request
+with `If-None-Match` gets 304. Errors are problem details (RFC 9457). `format` gives tables as JSON, CSV or Parquet."""
+
+
+def build_api(context: ApiContext) -> FastAPI:
+    """Every route under `/api/v1`, to be mounted there."""
+    # No page of documentation of FastAPI's: its scripts come from elsewhere, and everything here is served from here.
+    app = FastAPI(title="open-r1 leaderboard", version=VERSION, description=DESCRIPTION, docs_url=None, redoc_url=None)
+    for routes in (board, results, submissions):
+        app.include_router(routes.router(context))
+    errors.install(app)
+    _describe(app)
+    return app
+
+
+def build_root(api: FastAPI) -> FastAPI:
+    """The application that the server runs: the API, and room for the page at every other address."""
+    root = FastAPI(openapi_url=None)
+    root.mount(PREFIX, api)
+    return root
+
+
+def _describe(app: FastAPI) -> None:
+    """Let the description say what the API really answers: problem details for what does not fit the parameters."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = get_openapi(
+                title=app.title, version=app.version, description=app.description, routes=app.routes,
+                servers=[{"url": PREFIX}],
+            )  # fmt: skip
+            schemas = schema.setdefault("components", {}).setdefault("schemas", {})
+            schemas["Problem"] = Problem.model_json_schema()
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,1 @@
+"""The dataset that people load: typed tables, the card that describes them, compaction and the validator."""

@@ -183,10 +183,7 @@ def _content_hash(files: list[Path]) -> str:
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object of a checkpoint, size-limited. Raises CheckpointRejected where it is anything else."""
-    if path.stat().st_size > LARGEST_JSON_BYTES:
-        raise CheckpointRejected(
-            f"{path.name} has {path.stat().st_size:,} bytes, at most {LARGEST_JSON_BYTES:,} are read"
-        )
+    check_size(path)
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -194,6 +191,13 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise CheckpointRejected(f"{path} holds a {type(data).__name__}, expected an object")
     return data
+
+
+def check_size(path: Path) -> None:
+    """That a file which is read whole is of a size that can be. Raises CheckpointRejected."""
+    size = path.stat().st_size
+    if size > LARGEST_JSON_BYTES:
+        raise CheckpointRejected(f"{path.name} has {size:,} bytes, at most {LARGEST_JSON_BYTES:,} are read")
 
 
 def _given(config: dict[str, Any]) -> dict[str, Any]:

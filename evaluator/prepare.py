@@ -60,7 +60,9 @@ def load_all(
 def local_prompt_facts(folder: Path, samples: Sequence[Sample]) -> PromptFacts:
     """Template, thought and longest prompt, read from the checkpoint that will be served."""
     chat_template = template.read_template(folder)
-    rendered = chat_template.render(sample.prompt for sample in samples)
+    prompts = [sample.prompt for sample in samples]
+    rendered = chat_template.render(prompts)
+    template.check_frame(rendered, prompts)
     return PromptFacts(
         chat_template_hash=chat_template.hash,
         opens_thought=template.opens_thought(rendered[0]),

@@ -1,31 +1,26 @@
-"""The process in which a foreign chat template is rendered: a program of strangers, so with limits and without secrets.
+"""The process in which a foreign chat template is rendered: a program of strangers. See `evaluator/confined.py`.
 
-Reads one JSON object from standard input (`template`, `tokens`, `conversations`) and writes one: `rendered`, a list of
-texts, or `error`. Limits of processor time and memory are set before the template runs; the kernel enforces them.
+Asked with `template`, `tokens` and `conversations`; answers with `rendered`, a list of texts, or `error`.
 """
 
 from __future__ import annotations
 
 import json
-import resource
 import sys
-from pathlib import Path
 
 from jinja2 import TemplateError
 from jinja2.exceptions import SecurityError
 from transformers.utils.chat_template_utils import render_jinja_template
 
-CPU_LIMIT_S = 10
-MEMORY_LIMIT_BYTES = 2 << 30
+from evaluator.confined import MEMORY_LIMIT_BYTES, confine
+
 LARGEST_OUTPUT_CHARACTERS = 64 << 20
 
 
 def main() -> None:
     """Render what standard input asks for."""
     asked = json.load(sys.stdin)
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_LIMIT_S, CPU_LIMIT_S))
-    in_use = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (in_use + MEMORY_LIMIT_BYTES, in_use + MEMORY_LIMIT_BYTES))
+    confine()
     try:
         rendered, _ = render_jinja_template(
             conversations=asked["conversations"],

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +10,10 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from evaluator.checkpoint import LARGEST_JSON_BYTES, read_json
+from evaluator.checkpoint import check_size, read_json
+from evaluator.confined import ask
 from evaluator.errors import CheckpointRejected
 
-RENDER_TIMEOUT_S = 300.0
 THOUGHT_OPENS = "<think>"
 THOUGHT_CLOSES = "</think>"
 
@@ -36,7 +33,7 @@ class ChatTemplate:
     def render(self, prompts: Iterable[str], system_prompt: str | None = None) -> list[str]:
         """Each prompt's text up to where the model begins to write.
 
-        The template is a stranger's program: it runs in a process of its own (`evaluator/rendering.py`).
+        The template is a stranger's program: it runs in a process with limits (`evaluator/rendering.py`).
 
         Raises:
             CheckpointRejected: the template fails, does not end, or tries what the sandbox forbids.
@@ -44,26 +41,7 @@ class ChatTemplate:
         system = [{"role": "system", "content": system_prompt}] if system_prompt else []
         conversations = [[*system, {"role": "user", "content": prompt}] for prompt in prompts]
         asked = {"template": self.text, "tokens": dict(self.special_tokens), "conversations": conversations}
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", "evaluator.rendering"],
-                input=json.dumps(asked).encode(),
-                capture_output=True,
-                cwd=Path(__file__).resolve().parents[1],
-                env={},
-                timeout=RENDER_TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise CheckpointRejected(f"the chat template did not end within {RENDER_TIMEOUT_S:.0f} s") from error
-        if done.returncode < 0:
-            raise CheckpointRejected("the chat template does not end: it ran out of processor time or memory")
-        if done.returncode:
-            last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
-            raise CheckpointRejected(f"the chat template cannot be rendered: {last}")
-        answer = json.loads(done.stdout)
-        if "error" in answer:
-            raise CheckpointRejected(f"the chat template cannot be rendered: {answer['error']}")
+        answer = ask("evaluator.rendering", asked, what="the chat template")
         rendered: list[str] = answer["rendered"]
         return rendered
 
@@ -96,17 +74,46 @@ def opens_thought(rendered: str) -> bool:
     return rendered.rfind(THOUGHT_OPENS) > rendered.rfind(THOUGHT_CLOSES)
 
 
+def check_frame(rendered: Sequence[str], prompts: Sequence[str]) -> None:
+    """That a template puts the same words around every problem, and the problem itself as it is.
+
+    A template is a program and sees the problem: it could hold hints for some of them, or answers.
+
+    Raises:
+        CheckpointRejected: shows what stands around the first problem that is treated otherwise.
+    """
+    frames = (_frame(text, prompt) for text, prompt in zip(rendered, prompts, strict=True))
+    first: tuple[str, str] | None = None
+    for frame, prompt in zip(frames, prompts, strict=True):
+        if frame is None:
+            raise CheckpointRejected(
+                f"the chat template changes the problem that begins {prompt[:60]!r}; problems must reach the model as "
+                "they are"
+            )
+        first = first or frame
+        if frame != first:
+            raise CheckpointRejected(
+                f"the chat template treats problems differently: around the one that begins {prompt[:60]!r} it puts "
+                f"{_differing(first, frame)[:200]!r}; a template must not depend on the problem"
+            )
+
+
 def longest_tokens(folder: Path, rendered: Sequence[str]) -> int:
     """Tokens of the longest rendered prompt.
 
     Where the checkpoint has no tokenizer.json, the UTF-8 bytes of the prompt: an upper bound for every byte-level and
-    sentencepiece vocabulary.
+    sentencepiece vocabulary. The tokenizer is a stranger's: it runs in a process with limits.
+
+    Raises:
+        CheckpointRejected: the tokenizer cannot be read, or does not end.
     """
     path = folder / "tokenizer.json"
     if not path.is_file():
         return max(len(text.encode()) for text in rendered)
-    encoded = _tokenizer(path).encode_batch(list(rendered), add_special_tokens=False)
-    return max(len(encoding.ids) for encoding in encoded)
+    check_size(path)
+    asked = {"file": str(path.resolve()), "texts": list(rendered)}
+    counts: list[int] = ask("evaluator.tokenizing", asked, what=f"the tokenizer {path}")["counts"]
+    return max(counts)
 
 
 def token_starts(folder: Path) -> Callable[[str], Sequence[int]] | None:
@@ -127,12 +134,24 @@ def _embedded(tokenizer_config: dict[str, Any]) -> str:
 
 
 def _read_text(path: Path) -> str:
+    check_size(path)
     try:
-        if path.stat().st_size > LARGEST_JSON_BYTES:
-            raise CheckpointRejected(f"{path} is too large, at most {LARGEST_JSON_BYTES:,} bytes are read")
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise CheckpointRejected(f"{path} is not UTF-8 text: {error}") from error
+
+
+def _frame(rendered: str, prompt: str) -> tuple[str, str] | None:
+    """What stands before and after the problem; None where the problem is not there, once and unchanged.
+
+    Many templates strip the blanks around a message; nothing else may be done to it.
+    """
+    before, found, after = rendered.partition(prompt.strip())
+    return (before, after.lstrip()) if found and prompt.strip() not in after else None
+
+
+def _differing(first: tuple[str, str], other: tuple[str, str]) -> str:
+    return other[0] if first[0] != other[0] else other[1]
 
 
 def _tokenizer(path: Path) -> Tokenizer:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from evaluator.errors import CheckpointRejected
-from evaluator.template import ChatTemplate, longest_tokens, opens_thought, read_template
+from evaluator.template import ChatTemplate, check_frame, longest_tokens, opens_thought, read_template
+from tests.checkpoints import TOKENIZER
 
 R1_STYLE = "{{ bos_token }}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}<|assistant|><think>\n"
 
@@ -42,7 +43,7 @@ def test_a_system_prompt_reaches_the_template() -> None:
     ],
 )
 def test_a_template_that_fails_or_escapes_is_refused(text: str) -> None:
-    with pytest.raises(CheckpointRejected, match="chat template cannot be rendered"):
+    with pytest.raises(CheckpointRejected, match="chat template cannot be used"):
         ChatTemplate(text=text).render(["hi"])
 
 
@@ -88,7 +89,7 @@ def test_a_broken_template_file_is_refused_by_its_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["{", "{}", '{"model": 3}'])
 def test_a_broken_tokenizer_is_refused_by_its_name(tmp_path: Path, text: str) -> None:
     (tmp_path / "tokenizer.json").write_text(text)
-    with pytest.raises(CheckpointRejected, match=r"tokenizer\.json is not a tokenizer file"):
+    with pytest.raises(CheckpointRejected, match=r"tokenizer\.json cannot be used"):
         longest_tokens(tmp_path, ["a"])
 
 
@@ -108,3 +109,47 @@ def test_a_template_that_never_ends_or_eats_memory_is_ended_and_refused(text: st
 def test_many_prompts_are_rendered_by_one_process_in_their_order() -> None:
     prompts = [f"prompt {n}" for n in range(500)]
     assert ChatTemplate(text="{{ messages[0].content }}").render(prompts) == prompts
+
+
+PROMPTS = ["What is 1 + 1?\n", "What is 2 + 2?\n"]
+
+
+def framed(text: str) -> None:
+    check_frame(ChatTemplate(text=text).render(PROMPTS), PROMPTS)
+
+
+@pytest.mark.parametrize("content", ["m.content", "m.content | trim", "m['content'].strip()"])
+def test_a_template_may_put_the_same_words_around_every_problem(content: str) -> None:
+    framed("{% for m in messages %}<|user|>{{ " + content + " }}<|end|>{% endfor %}<think>")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{% if '2 + 2' in messages[0].content %}It is 4. {% endif %}{{ messages[0].content }}", "It is 4"),
+        ("{{ messages[0].content }}{{ messages[0].content | length + (messages[0].content[8] | int) }}", "differently"),
+        ("{{ messages[0].content | replace('+', '-') }}", "changes the problem"),
+        ("{{ messages[0].content }}{{ messages[0].content }}", "changes the problem"),
+        ("no problem at all", "changes the problem"),
+    ],
+    ids=["a hint for one", "a number made of it", "another sign", "said twice", "left out"],
+)
+def test_a_template_that_looks_at_the_problem_is_refused(text: str, says: str) -> None:
+    with pytest.raises(CheckpointRejected, match=says):
+        framed(text)
+
+
+def test_a_tokenizer_pattern_that_never_ends_is_stopped(tmp_path: Path) -> None:
+    endless = {"type": "Split", "pattern": {"Regex": "(a|aa|a)+$|(a+)+b"}, "behavior": "Isolated", "invert": False}
+    (tmp_path / "tokenizer.json").write_bytes(json.dumps({**json.loads(TOKENIZER), "pre_tokenizer": endless}).encode())
+    with pytest.raises(CheckpointRejected, match=r"cannot be used|does not end"):
+        longest_tokens(tmp_path, ["a" * 50_000 + "c"])
+
+
+def test_padding_that_a_checkpoint_asks_for_does_not_hide_a_prompts_length(tmp_path: Path) -> None:
+    padding = {"strategy": {"Fixed": 9}, "direction": "Left", "pad_to_multiple_of": None}
+    padding |= {"pad_id": 0, "pad_type_id": 0, "pad_token": "a"}
+    truncation = {"max_length": 1, "strategy": "LongestFirst", "stride": 0, "direction": "Right"}
+    changed = {**json.loads(TOKENIZER), "padding": padding, "truncation": truncation}
+    (tmp_path / "tokenizer.json").write_bytes(json.dumps(changed).encode())
+    assert longest_tokens(tmp_path, ["ab", "abab"]) == 4

@@ -228,7 +228,7 @@ def _start_worker(memory_limit_bytes: int) -> None:
     # A caller's standard output may be a machine-readable result.
     os.dup2(STDERR, STDOUT)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    math_equality.equal("\\frac{1}{2}", "0.5")
+    math_equality.warm_up()
     in_use = _address_space_bytes()
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     wanted = in_use + memory_limit_bytes

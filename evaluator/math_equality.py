@@ -13,7 +13,9 @@ import re
 import threading
 from dataclasses import replace
 from functools import cache, lru_cache
+from typing import Any
 
+from evaluator.formulas import read_boxed
 from evaluator.notation import (
     is_balanced,
     is_percentage,
@@ -28,11 +30,16 @@ PLAIN_INTEGER = re.compile(r"-?[0-9]{1,300}")
 PROSE = re.compile(r"(?<!\\)\$[^$]+(?<!\\)\$.*[A-Za-z]|[A-Za-z].*(?<!\\)\$[^$]+(?<!\\)\$", re.DOTALL)
 LONGEST_ANSWER = 1_000
 """Characters. An answer beyond this and beyond four times its target cannot be the target restyled."""
-LONGEST_PASSAGE = 4_000
-"""Characters of a region's end that are searched where it holds neither box nor final line."""
 NO_ALARM = 0
 PARSED_KEPT = 4_096
 """Parsed answers remembered: the golds of a benchmark recur with every attempt."""
+FIRST_USES = (
+    ("\\cot x", "\\frac{\\cos x}{\\sin x}"),
+    ("x \\in [-2,7]", "-2 \\le x \\le 7"),
+    ("(0,9) \\cup (9,36)", "(0,36)"),
+    ("\\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}", "\\begin{pmatrix} 2 \\\\ 1 \\end{pmatrix}"),
+)
+"""Pairs that need, one after another, all that sympy and latex2sympy2 import only when it is used."""
 
 
 def decide_exactly(gold: str, answer: str) -> bool | None:
@@ -50,6 +57,13 @@ def decide_exactly(gold: str, answer: str) -> bool | None:
     return None
 
 
+def warm_up() -> None:
+    """Pay for imports now, so that no deadline has to."""
+    for a, b in FIRST_USES:
+        equal(a, b)
+    equal_in_passage("1", "We get 2.")
+
+
 def equal(a: str, b: str) -> bool:
     """Whether answer `b` equals answer `a`, both LaTeX without delimiters. `a` is the reference where it matters.
 
@@ -62,7 +76,7 @@ def equal(a: str, b: str) -> bool:
 
 def equal_in_passage(gold: str, passage: str) -> tuple[str | None, bool]:
     """The answer that math_verify's own search finds in a passage (None: none), and whether it equals the gold one."""
-    parsed = _parse(passage[-LONGEST_PASSAGE:])
+    parsed = _parse(passage)
     if not parsed:
         return None, False
     answer = next((str(item) for item in reversed(parsed) if isinstance(item, str)), str(parsed[0]))
@@ -101,30 +115,45 @@ def _same(gold: list[object], answer: list[object]) -> bool:
 @lru_cache(maxsize=PARSED_KEPT)
 def _parse_answer(text: str) -> list[object]:
     """An answer as math_verify sees it: [expression, text], or [text] where it is no mathematics. Not to be changed."""
-    passage = text if PROSE.search(text) else f"\\boxed{{{text}}}"
     for equations in (True, False):
-        parsed = _parse(passage, equations=equations)
+        parsed = _parse_whole(text, equations=equations)
         if all(is_balanced(item) for item in parsed if isinstance(item, str)):
             return parsed
         # It took the "=" of a \sum_{k=0} for that of an equation: what is left is another expression.
     return [text]
 
 
+def _parse_whole(text: str, *, equations: bool) -> list[object]:
+    """A text that is the answer, with no more around it than prose."""
+    from math_verify.grader import should_treat_as_complex
+
+    _require_main_thread()
+    if PROSE.search(text):
+        return _parse(text, equations=equations)
+    last_box = replace(_extraction(equations)[0].normalization_config, boxed="last")
+    parsed = read_boxed(text, last_box, should_treat_as_complex)
+    return _parse(f"\\boxed{{{text}}}", equations=equations) if parsed is None else parsed
+
+
 def _parse(text: str, *, equations: bool = True) -> list[object]:
     import math_verify
 
-    if threading.current_thread() is not threading.main_thread():
-        raise RuntimeError(
-            "math_verify works in a main thread only (elsewhere every verdict silently becomes 'different'); "
-            "use evaluator.grading_pool.GraderPool"
-        )
+    _require_main_thread()
     with contextlib.redirect_stdout(io.StringIO()):
         parsed: list[object] = math_verify.parse(text, _extraction(equations), parsing_timeout=NO_ALARM)
     return parsed
 
 
+def _require_main_thread() -> None:
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError(
+            "math_verify works in a main thread only (elsewhere every verdict silently becomes 'different'); "
+            "use evaluator.grading_pool.GraderPool"
+        )
+
+
 @cache
-def _extraction(equations: bool) -> tuple[object, ...]:
+def _extraction(equations: bool) -> tuple[Any, ...]:
     """math_verify's default search, and the same without its rule that an equation's value is its right side."""
     import math_verify
 

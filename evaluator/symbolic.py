@@ -33,6 +33,9 @@ def prove(gold: object, answer: object) -> bool | None:
         return True
     if isinstance(gold, sympy.Set) and isinstance(answer, And | Relational) and not isinstance(answer, sympy.Eq):
         return bool(_as_set(answer) == gold)
+    if isinstance(answer, sympy.Eq) and not isinstance(gold, Relational | And):
+        # As in math_verify: of `k = 5` the value counts.
+        answer = answer.rhs
     return False if differ_at_a_point(gold, answer) else None
 
 

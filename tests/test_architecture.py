@@ -13,6 +13,8 @@ DOORS = {
     "lighteval": "evaluator/tasks.py",
     "datasets": "evaluator/tasks.py",
     "math_verify": "evaluator/math_equality.py",
+    "latex2sympy2_extended": "evaluator/formulas.py",
+    "antlr4": "evaluator/formulas.py",
     "aiohttp": "evaluator/connection.py",
     "pebble": "evaluator/grading_pool.py",
     "transformers": "evaluator/rendering.py",

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluator import math_equality
+from evaluator.answers import Region, math_answer
 from evaluator.math_equality import decide_exactly, equal, equal_in_passage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -175,7 +176,9 @@ def test_the_search_in_a_passage_gives_the_answer_it_compared() -> None:
 
 def test_a_passage_is_searched_at_its_end_only() -> None:
     started = time.process_time()
-    answer, correct = equal_in_passage("19999", " ".join(str(number) for number in range(20_000)))
+    passage = math_answer(Region(text=" ".join(str(number) for number in range(20_000))))
+    assert passage is not None
+    answer, correct = equal_in_passage("19999", passage.text)
     assert correct
     assert answer == "19999"
     assert time.process_time() - started < 5.0

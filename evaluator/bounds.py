@@ -63,6 +63,8 @@ def check_weights(
     Raises:
         CheckpointRejected: layers are missing, the embedding has another size, or the index names what is not there.
     """
+    if not headers:
+        raise CheckpointRejected("there are no *.safetensors weights; save the model with safe_serialization")
     if index is not None:
         _check_index(index, headers)
     own = [tensor for tensors in headers.values() for tensor in tensors if not TOWERS.search(tensor.name)]

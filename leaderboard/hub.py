@@ -38,6 +38,9 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 CONFIGS = ("config.json", "tokenizer_config.json")
 WEIGHTS = ".safetensors"
+WEIGHTS_INDEX = "model.safetensors.index.json"
+CONSOLIDATED = re.compile(r"consolidated.*\.safetensors")
+"""The same weights once more, in another layout; beside an index they are tens of GB that nothing would load."""
 FIRST_BYTES = 128 * 1024  # holds most headers whole
 HEADERS_AT_ONCE = 8
 
@@ -64,7 +67,9 @@ class HubRevision:
     @property
     def allowed(self) -> tuple[HubFile, ...]:
         """The files that may be downloaded."""
-        return tuple(file for file in self.files if PLAIN_NAME.fullmatch(file.name) and is_served(file.name))
+        named = [file for file in self.files if PLAIN_NAME.fullmatch(file.name) and is_served(file.name)]
+        twice = any(file.name == WEIGHTS_INDEX for file in named)
+        return tuple(file for file in named if not (twice and CONSOLIDATED.fullmatch(file.name)))
 
     @property
     def ignored(self) -> tuple[str, ...]:

@@ -11,9 +11,7 @@ from evaluator.bounds import check_config, check_weights
 from evaluator.checkpoint import ModelShape, is_served, read_config, read_json, read_quantization, read_shape
 from evaluator.template import ChatTemplate, read_template
 from evaluator.weights import Tensor, local_headers
-from leaderboard.hub import HubRevision, download_description, read_headers
-
-INDEX = "model.safetensors.index.json"
+from leaderboard.hub import WEIGHTS_INDEX, HubRevision, download_description, read_headers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +64,7 @@ def _inspection(
     folder: Path, headers: Mapping[str, tuple[Tensor, ...]], *, ignored: tuple[str, ...], weight_bytes: int
 ) -> Inspection:
     shape = replace(read_shape(folder), weight_bytes=weight_bytes)
-    index = read_json(folder / INDEX) if (folder / INDEX).is_file() else None
+    index = read_json(folder / WEIGHTS_INDEX) if (folder / WEIGHTS_INDEX).is_file() else None
     check_weights(shape, headers, index)
     elements: Counter[str] = Counter()
     for tensor in (tensor for tensors in headers.values() for tensor in tensors):

@@ -169,7 +169,7 @@ def model_id_faults(model: str, *, local_mode: bool) -> list[str]:
     parts = model.split("/")
     if len(parts) != 2:
         return [f"model {shown} has no owner; expected a Hub id such as owner/name"]
-    faults = [f"model {shown}: {part!r} {fault}" for part in parts if (fault := _part_fault(part))]
+    faults = [f"model {shown}: {part[:40]!r} {fault}" for part in parts if (fault := _part_fault(part))]
     if not faults and parts[0] == LOCAL_OWNER:
         return [f"model {shown}: the owner {LOCAL_OWNER!r} is kept for checkpoints from this machine's folders"]
     return faults

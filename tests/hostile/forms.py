@@ -1,0 +1,72 @@
+"""Hostile submissions: what a stranger may send as a form, and a part of the refusal that each must lead to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+ZERO_WIDTH, RIGHT_TO_LEFT, CYRILLIC_A, FULLWIDTH_SLASH = "\u200b", "\u202e", "\u0430", "\uff0f"
+
+MODELS = {
+    "a path that climbs": ("../../etc/passwd", "Hub only"),
+    "a path inside a name": ("owner/../../etc", "Hub only"),
+    "an absolute path": ("/etc/passwd", "Hub only"),
+    "somebody's home": ("~root/.ssh", "Hub only"),
+    "an address": ("https://evil.example/model", "Hub only"),
+    "a file address": ("file:///etc/passwd", "Hub only"),
+    "three parts": ("a/b/c", "Hub only"),
+    "no owner": ("gpt2", "no owner"),
+    "nothing but a slash": ("/", "Hub only"),
+    "an empty owner": ("/name", "Hub only"),
+    "an empty name": ("owner/", "expected 1 to 96"),
+    "a script": ("owner/<script>alert(1)</script>", "Hub only"),
+    "an attribute": ('owner/"onmouseover="alert(1)', "may hold only"),
+    "a command": ("owner/name;rm -rf ~", "may hold only"),
+    "a substitution": ("owner/$(id)", "may hold only"),
+    "an option": ("--help/name", "must not begin"),
+    "a format string": ("owner/{0.__class__}", "may hold only"),
+    "a formula": ("=HYPERLINK(1)/name", "may hold only"),
+    "a new line": ("owner/na\nme", "may hold only"),
+    "a zero byte": ("owner/na\0me", "may hold only"),
+    "invisible letters": (f"owner/na{ZERO_WIDTH}me", "may hold only"),
+    "letters turned round": (f"owner/{RIGHT_TO_LEFT}eman", "may hold only"),
+    "a look-alike letter": (f"deepseek-{CYRILLIC_A}i/DeepSeek-R1", "may hold only"),
+    "a look-alike slash": (f"owner{FULLWIDTH_SLASH}name", "no owner"),
+    "a name without end": ("owner/" + "a" * 4_000, "expected 1 to 96"),
+    "more than a page of name": ("o" * 100_000, "at most 4096 characters"),
+    "the board's own owner": ("local/demo", "kept for checkpoints"),
+    "a git folder": ("owner/name.git", "must not end"),
+    "a list for a name": (["owner/name"], "model is"),
+    "a number for a name": (7, "model is"),
+    "a truth for a name": (True, "model is"),
+}
+
+FIELDS: dict[str, tuple[dict[str, Any], str]] = {
+    "a revision that climbs": ({"revision": "../../main"}, "not a branch"),
+    "a revision that is an option": ({"revision": "--upload-pack=evil"}, "not a branch"),
+    "a revision with a new line": ({"revision": "main\nX-Header: 1"}, "not a branch"),
+    "a revision without end": ({"revision": "a" * 100_000}, "not a branch"),
+    "a benchmark that is not ours": ({"benchmarks": ["__import__('os')"]}, "no benchmark"),
+    "a benchmark twice": ({"benchmarks": ["aime_2024", "aime_2024"]}, "named twice"),
+    "a thousand benchmarks": ({"benchmarks": ["aime_2024"] * 1_000}, "benchmarks is"),
+    "no benchmark": ({"benchmarks": []}, "benchmarks is"),
+    "a benchmark of objects": ({"benchmarks": [{"name": "aime_2024"}]}, "benchmarks is"),
+    "a billion attempts": ({"attempts": 10**9}, "from 1 to 256"),
+    "minus one attempt": ({"attempts": -1}, "from 1 to 256"),
+    "attempts that are no number": ({"attempts": "NaN"}, "from 1 to 256"),
+    "attempts without end": ({"attempts": "9" * 10_000}, "from 1 to 256"),
+    "true attempts": ({"attempts": True}, "from 1 to 256"),
+    "a context as large as a disk": ({"max_tokens": 1 << 62}, "from 1 to 131072"),
+    "a part of a token": ({"max_tokens": 0.5}, "from 1 to 131072"),
+    "a thousand GPUs": ({"tensor_parallel_size": 1_000}, "from 1 to 64"),
+    "a note that turns the page round": ({"note": f"nice {RIGHT_TO_LEFT}gnp.exe"}, "control character U+202E"),
+    "a note with an escape": ({"note": "\x1b[2Jgone"}, "control character U+001B"),
+    "a note with a zero byte": ({"note": "a\0b"}, "control character U+0000"),
+    "half a letter": ({"note": "\ud800"}, "note"),
+    "a note as long as a book": ({"note": "x" * 1_000_000}, "at most 500"),
+    "a forged submitter": ({"submitted_by": "huggingface"}, "there is no field 'submitted_by'"),
+    "a forged commit": ({"commit": "a" * 40}, "there is no field 'commit'"),
+    "a forged status": ({"status": "FINISHED"}, "there is no field 'status'"),
+    "a forged id": ({"id": "../../results/x"}, "there is no field 'id'"),
+    "a forged source": ({"source": "/etc"}, "there is no field 'source'"),
+    "a field named like a method": ({"__class__": "x"}, "there is no field '__class__'"),
+}

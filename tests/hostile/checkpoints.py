@@ -90,7 +90,7 @@ TEMPLATES: dict[str, tuple[Files, str]] = {
     "a template that grows": (template("{% set ns = namespace(a='x') %}{% for i in range(60) %}{% set ns.a = ns.a + ns.a %}{% endfor %}{{ ns.a }}"), "memory|cannot be used"),  # noqa: E501
     "a template that reads classes": (template("{{ ''.__class__.__mro__[1].__subclasses__() }}"), "cannot be used"),
     "a template that reads globals": (template("{{ cycler.__init__.__globals__.os.environ }}"), "cannot be used"),
-    "a template that formats": (template("{{ '{0.__class__}'.format(messages) }}"), "cannot be used|changes the problem"),
+    "a format string": (template("{{ '{0.__class__}'.format(messages) }}"), "cannot be used|changes the problem"),
     "a template that imports": (template("{% import 'os' as os %}{{ os }}"), "cannot be used"),
     "a template that includes": (template("{% include '/etc/passwd' %}"), "cannot be used"),
     "a template that gives up": (template("{{ raise_exception('no') }}"), "cannot be used"),

@@ -16,8 +16,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from backend_jobs.leases import LEASE_S, LeaseWatch
+from backend_jobs.limits import ACTIVE, NO_LIMITS, Limits
 from backend_jobs.records import REQUESTS, read_record, record_bytes, record_name
 from backend_jobs.types import Files, JobCancelled, JobNotFound, LeaseLost, MoveRefused, RecordUnreadable
+from leaderboard.audit import Action, audit_changes
 from leaderboard.store import Changes, InvalidName, Snapshot, Store, update
 from leaderboard.submissions import SubmissionRejected
 from leaderboard.types import Failure, JobKind, JobRecord, Status, Submission
@@ -25,6 +27,9 @@ from leaderboard.types import Failure, JobKind, JobRecord, Status, Submission
 LOG = logging.getLogger(__name__)
 MOST_LOST = 2
 """How many workers may vanish over one job before it counts as the job's fault."""
+HIGHEST_PRIORITY = 100
+LOCAL = "local"
+"""Who acts where nobody has to say who they are."""
 
 MOVES: Mapping[Status, frozenset[Status]] = {
     Status.PENDING: frozenset({Status.RUNNING, Status.CANCELLED}),
@@ -41,14 +46,13 @@ MOVES: Mapping[Status, frozenset[Status]] = {
     Status.FINISHED: frozenset(),
     Status.CANCELLED: frozenset(),
 }
-ACTIVE = frozenset({Status.PENDING, Status.RUNNING})
 
 
 class StoreQueue:
     """The jobs in a store, for the page (`leaderboard.contracts.JobQueue`) and for workers.
 
-    `lease_s` is how long a worker may be silent; `clock` gives monotonic seconds and is compared only with itself;
-    `now` gives the UTC time that records show. Every method may raise StoreUnusable.
+    `lease_s` is how long a worker may be silent, `limits` what people may ask for; `clock` gives monotonic seconds and
+    is compared only with itself; `now` gives the UTC time that records show. Every method may raise StoreUnusable.
     """
 
     def __init__(
@@ -56,10 +60,11 @@ class StoreQueue:
         store: Store,
         *,
         lease_s: float = LEASE_S,
+        limits: Limits = NO_LIMITS,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._store, self._now = store, now
+        self._store, self._now, self._limits = store, now, limits
         self._watch = LeaseWatch(lease_s=lease_s, clock=clock)
         self._parsed: dict[str, tuple[str, JobRecord | None]] = {}
         self._names: dict[str, str] = {}
@@ -68,7 +73,7 @@ class StoreQueue:
         """Add a PENDING job.
 
         Raises:
-            SubmissionRejected: the same work is already pending or running, or the id is taken.
+            SubmissionRejected: the same work is already pending or running, the id is taken, or a limit is reached.
             InvalidName: the model or the id cannot stand in a path.
         """
         name, record = record_name(submission), JobRecord(submission=submission)
@@ -76,8 +81,10 @@ class StoreQueue:
         def edit(snapshot: Snapshot) -> Changes:
             if name in snapshot.names:
                 raise SubmissionRejected(f"job {submission.id} already exists; a new submission needs an id of its own")
-            _refuse_double(submission, self._read_all(snapshot))
-            return {name: record_bytes(record)}
+            jobs = self._read_all(snapshot)
+            _refuse_double(submission, jobs)
+            self._limits.check(submission, jobs, self._now())
+            return {name: record_bytes(record), **self._trail(Action.SUBMIT, submission.id, submission.submitted_by)}
 
         update(self._store, edit, message=f"submit {submission.id}", prefix=REQUESTS)
         return record
@@ -91,13 +98,39 @@ class StoreQueue:
         name = self._name_of(job_id)
         return _read(self._store.snapshot(name), name)
 
-    def cancel(self, job_id: str) -> JobRecord:
+    def cancel(self, job_id: str, *, by: str = LOCAL) -> JobRecord:
         """PENDING or RUNNING to CANCELLED. Raises MoveRefused from any other status."""
         return self._change(
-            job_id, lambda job: _move(job, Status.CANCELLED, ended_at=self._time()), message=f"cancel {job_id}"
+            job_id,
+            lambda job: _move(job, Status.CANCELLED, ended_at=self._time()),
+            message=f"cancel {job_id}",
+            files=lambda _: self._trail(Action.CANCEL, job_id, by),
         )
 
-    def retry(self, job_id: str) -> JobRecord:
+    def prioritize(self, job_id: str, priority: int, *, by: str = LOCAL) -> JobRecord:
+        """Let a job that waits run before all of lower priority; among equals the oldest comes first.
+
+        Raises:
+            MoveRefused: the job no longer waits, or the priority is out of bounds.
+        """
+        if abs(priority) > HIGHEST_PRIORITY:
+            raise MoveRefused(
+                f"priority {priority} is out of bounds: -{HIGHEST_PRIORITY} to {HIGHEST_PRIORITY}, 0 is usual"
+            )
+
+        def edit(job: JobRecord) -> JobRecord:
+            if job.status is not Status.PENDING:
+                raise MoveRefused(f"job {job_id} is {job.status}; only a job that waits has a place in the queue")
+            return replace(job, priority=priority)
+
+        return self._change(
+            job_id,
+            edit,
+            message=f"priority of {job_id}: {priority}",
+            files=lambda _: self._trail(Action.PRIORITY, job_id, by, str(priority)),
+        )
+
+    def retry(self, job_id: str, *, by: str = LOCAL) -> JobRecord:
         """FAILED to PENDING, with its lost workers forgiven.
 
         Raises:
@@ -121,10 +154,14 @@ class StoreQueue:
             _refuse_double(job.submission, self.jobs())
             return waiting
 
-        return self._change(job_id, edit, message=f"retry {job_id}")
+        return self._change(
+            job_id, edit, message=f"retry {job_id}", files=lambda _: self._trail(Action.RETRY, job_id, by)
+        )
 
     def claim(self, worker: str, kinds: Sequence[JobKind] = tuple(JobKind)) -> JobRecord | None:
-        """The oldest job that is pending or whose worker is lost, now RUNNING as `worker`'s; None where there is none.
+        """The first job that is pending or whose worker is lost, now RUNNING as `worker`'s; None where there is none.
+
+        First is the highest priority, and among equals the oldest.
 
         Ask every few seconds: leases are observed here. A job over which too many workers were lost is FAILED.
         """
@@ -133,7 +170,7 @@ class StoreQueue:
         def edit(snapshot: Snapshot) -> Changes:
             nonlocal claimed
             claimed, changes = None, {}
-            jobs = sorted(self._read_all(snapshot), key=_age)
+            jobs = sorted(self._read_all(snapshot), key=_turn)
             lost = self._watch.over(jobs)
             for job in jobs:
                 if job.submission.kind not in kinds:
@@ -252,6 +289,9 @@ class StoreQueue:
         self._parsed = parsed
         return [record for _, record in parsed.values() if record is not None]
 
+    def _trail(self, action: Action, job_id: str, by: str, detail: str = "") -> Changes:
+        return audit_changes(self._now(), by=by, action=action, subject=job_id, detail=detail)
+
     def _time(self) -> str:
         return self._now().isoformat(timespec="seconds")
 
@@ -298,6 +338,10 @@ def _same_work(submission: Submission) -> tuple[object, ...]:
 
 def _age(job: JobRecord) -> tuple[str, str]:
     return job.submission.submitted_at, job.submission.id
+
+
+def _turn(job: JobRecord) -> tuple[int, str, str]:
+    return -job.priority, *_age(job)
 
 
 def _read(snapshot: Snapshot, name: str) -> JobRecord:

@@ -14,6 +14,7 @@ from evaluator.benchmarks import BENCHMARKS
 from evaluator.errors import OpenR1Error
 from evaluator.statistics import rank_intervals
 from leaderboard.history import grader_order
+from leaderboard.moderation import HIDDEN, Hidden, read_hidden
 from leaderboard.references import StoredReferences
 from leaderboard.results import (
     RESULTS,
@@ -188,9 +189,10 @@ class Board:
 
     def _read(self, snapshot: Snapshot) -> None:
         parsed = {name: self._parse(name, snapshot) for name in snapshot.names if name.endswith(".json")}
+        hidden = read_hidden(self._store.snapshot(HIDDEN))
         rows = tuple(
             sorted(
-                (row for _, row in parsed.values() if row is not None),
+                (_shown(row, hidden.get(row.plan_key)) for _, row in parsed.values() if row is not None),
                 key=lambda row: (row.measured_at, row.plan_key),
                 reverse=True,
             )
@@ -282,6 +284,13 @@ def _preference(row: ResultRow) -> tuple[Any, ...]:
 def weights(row: ResultRow) -> Weights:
     """What was measured: the model and its commit, or where that is unknown the endpoint that served it."""
     return row.model, row.commit, row.plan.endpoint if row.commit is None else None
+
+
+def _shown(row: ResultRow, hidden: Hidden | None) -> ResultRow:
+    """The row as everybody sees it: what a maintainer hid keeps its page and its numbers, and loses its rank."""
+    if hidden is None:
+        return row
+    return replace(row, ranked=False, not_ranked_because=f"hidden by {hidden.by} on {hidden.at[:10]}: {hidden.reason}")
 
 
 def _as_of_today(row: ResultRow) -> ResultRow:

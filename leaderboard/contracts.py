@@ -24,12 +24,16 @@ class JobQueue(Protocol):
         """One job. Raises JobNotFound."""
         ...
 
-    def cancel(self, job_id: str) -> JobRecord:
+    def cancel(self, job_id: str, *, by: str = "local") -> JobRecord:
         """PENDING or RUNNING to CANCELLED. Raises MoveRefused from any other status."""
         ...
 
-    def retry(self, job_id: str) -> JobRecord:
+    def retry(self, job_id: str, *, by: str = "local") -> JobRecord:
         """FAILED to PENDING. Raises MoveRefused from any other status."""
+        ...
+
+    def prioritize(self, job_id: str, priority: int, *, by: str = "local") -> JobRecord:
+        """Let a waiting job run before those of lower priority. Raises MoveRefused where it no longer waits."""
         ...
 
 

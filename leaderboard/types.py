@@ -67,7 +67,7 @@ class JobRecord:
 
     `attempt` is k of the lease: it rises with every claim, and every write of a worker is checked against it. `beat`
     rises while the worker lives. `lost` counts the leases that ended without a word, `retried` how often a maintainer
-    set a failed job back.
+    set a failed job back. Of the waiting jobs the one of the highest `priority` runs first.
     """
 
     submission: Submission
@@ -77,6 +77,7 @@ class JobRecord:
     beat: int = 0
     lost: int = 0
     retried: int = 0
+    priority: int = 0
     started_at: str | None = None
     ended_at: str | None = None
     failure: Failure | None = None

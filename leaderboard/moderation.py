@@ -81,7 +81,7 @@ def show(store: Store, plan_key: str, *, by: str, now: Callable[[], datetime] = 
 
 
 def read_hidden(snapshot: Snapshot) -> Mapping[str, Hidden]:
-    """Every hidden result of a tree, by plan key. A damaged record hides all the same: nothing comes back by accident."""
+    """Every hidden result of a tree, by plan key. A damaged record hides all the same: nothing returns by accident."""
     names = [name for name in snapshot.names if name.startswith(HIDDEN)]
     hidden = (_read(name, snapshot.read(name)) for name in names)
     return {entry.plan_key: entry for entry in hidden}

@@ -12,9 +12,12 @@ import argparse
 import asyncio
 import json
 import tempfile
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
+from statistics import median
 from time import monotonic
 
 import aiohttp
@@ -31,7 +34,7 @@ BLOCK_TOKENS = 32
 KV_BLOCKS = 300
 CONTEXT = 2048
 BATCHED_TOKENS = 2048
-CONCURRENCIES = (16, 48, 96, 160)
+CONCURRENCIES = (16, 24, 32, 96)
 FIT_CONCURRENCIES = (1, 4, 12, 24)
 TEMPLATE_TOKENS = 41
 """What the chat template of the demonstration adds to a prompt."""
@@ -48,21 +51,38 @@ class Ran:
     preemptions: float
     prefilled: int
     context: float
+    requests: int
+
+    @property
+    def turnaround_s(self) -> float:
+        """From the end of an answer until the next one runs, by Little's law: slots without a running sequence."""
+        return (self.concurrency - self.generated / self.steps) * self.wall_s / self.requests
 
 
 def main() -> None:
     """Serve, fit, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--requests", type=int, default=300)
+    parser.add_argument("--requests", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     fitted, real = run_async(measure(given.requests, given.seed))
-    shape = fit(fitted)
-    rows = [(ran, simulate(shape, workload(given.requests, given.seed), ran.concurrency)) for ran in real]
+    shape, turnaround_s = fit(fitted), median(ran.turnaround_s for ran in fitted[1:-1])
+    attempts = workload(given.requests, given.seed)
+    rows = [(ran, simulate(shape, attempts, ran.concurrency, turnaround_s)) for ran in real]
+    print(f"turnaround of a request through client and API server: {1e3 * turnaround_s:.1f} ms")
     table(shape, rows)
     if given.json:
-        given.json.write_text(json.dumps({"shape": asdict(shape), "real": [asdict(ran) for ran in real]}, indent=1))
+        given.json.write_text(
+            json.dumps(
+                {
+                    "shape": asdict(shape),
+                    "fitted": [asdict(ran) for ran in fitted],
+                    "real": [asdict(ran) for ran in real],
+                },
+                indent=1,
+            )
+        )
 
 
 def workload(requests: int, seed: int) -> list[Attempt]:
@@ -97,6 +117,7 @@ async def run(endpoint: Endpoint, attempts: Sequence[Attempt], concurrency: int)
     wall_s, after = monotonic() - started, await counters(endpoint)
     return Ran(
         concurrency=concurrency,
+        requests=len(attempts),
         wall_s=wall_s,
         prefilled=sum(attempt.prompt for attempt in attempts),
         context=sum(a.output * (a.prompt + a.output / 2) for a in attempts),
@@ -114,7 +135,7 @@ async def _work(session: aiohttp.ClientSession, endpoint: Endpoint, feed: Iterat
             "temperature": 0.6,
             "ignore_eos": True,
         }
-        async with session.post(f"{endpoint.base_url}/chat/completions", data=orjson.dumps(body)) as response:
+        async with session.post(f"{endpoint.base_url}/chat/completions", json=body) as response:
             content = await response.read()
             if response.status != 200:
                 raise RuntimeError(f"vLLM answers {response.status}: {content[:400]!r}")
@@ -141,18 +162,17 @@ def fit(runs: Sequence[Ran]) -> ServerShape:
     )
 
 
-def simulate(shape: ServerShape, attempts: Sequence[Attempt], concurrency: int) -> Server:
-    """The same closed loop in virtual time."""
-    server, feed, in_flight = Server(shape), iter(enumerate(attempts)), 0
-    while True:
-        for number, attempt in feed:
+def simulate(shape: ServerShape, attempts: Sequence[Attempt], concurrency: int, turnaround_s: float) -> Server:
+    """The same closed loop in virtual time; a request arrives `turnaround_s` after the answer that made room for it."""
+    server, feed = Server(shape), iter(enumerate(attempts))
+    coming = deque((0.0, *pair) for pair in islice(feed, concurrency))
+    while coming or not server.idle:
+        while coming and coming[0][0] <= server.now:
+            _, number, attempt = coming.popleft()
             server.submit(number, prompt=attempt.prompt, output=attempt.output)
-            in_flight += 1
-            if in_flight == concurrency:
-                break
-        if server.idle:
-            return server
-        in_flight -= len(server.advance(float("inf")))
+        ended = server.advance(coming[0][0] if coming else float("inf"))
+        coming.extend((server.now + turnaround_s, *pair) for pair in islice(feed, len(ended)))
+    return server
 
 
 def table(shape: ServerShape, rows: Sequence[tuple[Ran, Server]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +14,8 @@ from evaluator.order import LengthOrder, Order
 from evaluator.types import Request, Sampling
 
 READ_METRICS_EVERY_S = 1.0
+TOKEN_S = 0.02
+"""What one token of one answer takes at a full server: the slot model's only use for seconds is the order's clock."""
 SAMPLING = Sampling()
 
 
@@ -27,6 +29,9 @@ class Cap(Protocol):
     def see(self, load: Load | None, *, in_flight: int) -> None:
         """One reading of the server's metrics."""
 
+    def answered(self, *, in_flight: int) -> None:
+        """One answer arrived."""
+
 
 @dataclass(slots=True)
 class Constant:
@@ -35,6 +40,9 @@ class Constant:
     cap: int
 
     def see(self, load: Load | None, *, in_flight: int) -> None:
+        """Nothing changes it."""
+
+    def answered(self, *, in_flight: int) -> None:
         """Nothing changes it."""
 
 
@@ -110,7 +118,7 @@ def first_come(clock: Callable[[], float]) -> Order:
 def in_slots(attempts: Sequence[Attempt], slots: int, make_order: MakeOrder) -> float:
     """Wall time in tokens where every answer takes its length, in one of `slots` slots."""
     now = 0.0
-    order, known = make_order(lambda: now), requests(attempts)
+    order, known = make_order(lambda: now * TOKEN_S), requests(attempts)
     for request, _ in known.values():
         order.add(request)
     ends: list[tuple[float, int, Request, Attempt]] = []
@@ -201,6 +209,7 @@ class Client:
 
     def _answered(self, index: int, number: int) -> None:
         self.in_flight[index] -= 1
+        self.caps[index].answered(in_flight=self.in_flight[index])
         self.order.learn(self.known[number][0], self.known[number][1].output)
 
     def _read_metrics(self) -> None:
@@ -211,6 +220,7 @@ class Client:
                 kv_usage=server.cache.usage(),
                 preemptions=server.preemptions,
                 generation_tokens=server.generated,
+                kv_tokens=server.shape.kv_blocks * server.shape.block_tokens,
             )
             cap.see(load, in_flight=self.most[index])
             self.most[index] = self.in_flight[index]
@@ -236,9 +246,3 @@ def adaptive(clock: Callable[[], float]) -> Cap:
 def constant(cap: int) -> Callable[[Callable[[], float]], Cap]:
     """Always `cap` in flight."""
     return lambda _: Constant(cap)
-
-
-def shuffled_lists(parts: Sequence[Sequence[Attempt]]) -> Iterator[Attempt]:
-    """Benchmarks merged as a run merges them: one after another in one queue."""
-    for part in parts:
-        yield from part

@@ -23,7 +23,7 @@ class LengthShape:
     median: float
     sigma: float
     cap: int = 32_768
-    between: float = 0.6
+    between: float = 0.65
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,8 +40,8 @@ class Attempt:
 # Long chains of thought on competition problems, on MATH-500 and on graduate science questions. Medians and spread are
 # those of recorded runs of 7B to 32B reasoning models; GPQA, of which no text may be kept, lies between the other two.
 SHAPES = {
-    "aime": LengthShape(median=7_400, sigma=0.95),
-    "math_500": LengthShape(median=2_800, sigma=0.85),
+    "aime": LengthShape(median=6_400, sigma=0.95),
+    "math_500": LengthShape(median=2_800, sigma=0.94, cap=14_000),
     "gpqa": LengthShape(median=5_000, sigma=0.75),
     "rows": LengthShape(median=4_000, sigma=0.95, between=1.0),
 }

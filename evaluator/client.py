@@ -251,7 +251,7 @@ class _Stream:
             return False
         suspicions, retries = replica.suspicions, self.backlog.retries(request)
         body = request_body(request, replica.connection.endpoint.model)
-        replica.sending()
+        replica.sending(request)
         try:
             outcome = await replica.connection.ask(request, body, retries=retries)
         finally:

@@ -3,7 +3,9 @@
 A full KV cache makes vLLM preempt: it drops an answer's cache and computes it again. Too few requests leave it idle.
 The controller grows its cap while the cache has room and cuts it when something was preempted:
 
-* slow start while the cache is less than `slow_start_kv` full, then `growth` every `growth_every_s` up to `full_kv`;
+* slow start while the cache is less than `slow_start_kv` full, but not beyond what answers of the length seen so far
+  will fill: just after the start all answers are young, and a cache that looks empty is already spoken for;
+* then `growth` every `growth_every_s` up to `full_kv`, faster while the cache is rather empty;
 * one cut per episode of preemptions, and no two within `between_cuts_s`;
 * no growth without fresh metrics, while the cap was not really used, or while requests wait inside the server;
 * errors never grow it; being turned away (HTTP 429, 503) is back-pressure and brings it down to what was accepted.
@@ -14,6 +16,7 @@ comes from the `clock`, everything else from the caller.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -34,12 +37,19 @@ class Rules:
     slow_start_every_s: float = 1.0
     slow_start_kv: float = 0.75
     growth: float = 0.01
+    growth_while_empty: float = 0.05
     growth_every_s: float = 5.0
     full_kv: float = 0.90
     cut: float = 0.92
     between_cuts_s: float = 30.0
     waiting_share: float = 0.05
     """A server that makes more than this share of its running requests wait has enough."""
+    expected_share: float = 0.25
+    """Until answers arrive, one is expected to take this share of the budget it was given."""
+    unknown_budget: int = 32_768
+    cached_share: float = 0.8
+    """Tokens that an answer under way holds on average, over the mean length of answers: (1 + cv^2) / 2 of a
+    distribution whose standard deviation is cv = 0.75 of its mean."""
     blind_start: int = 64
     blind_most: int = 128
 
@@ -53,6 +63,8 @@ class Load:
     kv_usage: float | None = None
     preemptions: int | None = None
     generation_tokens: int | None = None
+    kv_tokens: int | None = None
+    """What the whole KV cache holds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,8 +81,9 @@ class CapPoint:
 class Controller:
     """The cap of one server.
 
-    Call `see` with every reading (about one a second), `answered` and `turned_away` as it happens, and keep at most
-    `cap` requests in flight. `fixed` is a person's own number: such a cap never moves.
+    Call `see` with every reading (about one a second), `answered` and `turned_away` as it happens, `expect` with the
+    answer budget of what is sent, and keep at most `cap` requests in flight. `fixed` is a person's own number: such a
+    cap never moves.
     """
 
     def __init__(
@@ -90,6 +103,8 @@ class Controller:
         self._load: Load | None = None
         self._blind: bool | None = None
         self._round = 0
+        self._budget, self._answers = 0, 0
+        self._tokens_before: int | None = None
         self._history: list[CapPoint] = []
         self._keep_every, self._unkept = QUIET_READINGS, 0
         self._note("start", 0)
@@ -109,6 +124,10 @@ class Controller:
         """The cap from the beginning on: every change of a short run, a thinned choice of a long one."""
         return tuple(self._history)
 
+    def expect(self, max_tokens: int) -> None:
+        """A request with this answer budget goes out."""
+        self._budget = max(self._budget, max_tokens)
+
     def see(self, load: Load | None, *, in_flight: int) -> None:
         """Take in one reading of the metrics; None where it failed or the server has none.
 
@@ -116,6 +135,8 @@ class Controller:
         """
         before = self._load
         self._load = load if load is not None else before
+        if load is not None and self._tokens_before is None:
+            self._tokens_before = load.generation_tokens
         if self._fixed is not None:
             self._keep("fixed", in_flight)
         elif load is None or load.kv_usage is None:
@@ -130,7 +151,8 @@ class Controller:
                 self._grow(load, load.kv_usage, in_flight)
 
     def answered(self, *, in_flight: int) -> None:
-        """An answer arrived while `in_flight` requests were. Only without metrics does that say anything of the cap."""
+        """An answer arrived while `in_flight` requests were. Without metrics rounds of them grow the cap."""
+        self._answers += 1
         if not self._blind or self._fixed is not None:
             return
         self._round = self._round + 1 if in_flight >= self.cap else 0
@@ -152,6 +174,7 @@ class Controller:
     def restarted(self) -> None:
         """The server was started again: its counters begin anew; the cap is as good a guess as before."""
         self._load = None
+        self._tokens_before, self._answers = None, 0
 
     def _grow(self, load: Load, kv_usage: float, in_flight: int) -> None:
         rules, now = self.rules, self._clock()
@@ -163,8 +186,28 @@ class Controller:
             self._keep("steady", in_flight)
             return
         self._grown_at = now
-        factor = rules.slow_start_factor if self._slow_start else 1 + rules.growth
-        self._set(self._cap * factor, "slow start" if self._slow_start else "growth", in_flight)
+        if self._slow_start:
+            self._set(
+                min(self._cap * rules.slow_start_factor, max(self._cap, self._fitting(load))), "slow start", in_flight
+            )
+        else:
+            factor = rules.growth_while_empty if kv_usage < rules.slow_start_kv else rules.growth
+            self._set(self._cap * (1 + factor), "growth", in_flight)
+
+    def _fitting(self, load: Load) -> float:
+        """How many answers will fill the cache to `slow_start_kv` once they are of all ages; infinite where unknown.
+
+        The mean length is estimated as for lifetimes of which some have not ended yet: all tokens generated over the
+        answers that ended, with one more of the expected length to begin with.
+        """
+        rules = self.rules
+        if load.kv_tokens is None:
+            return math.inf
+        generated = (load.generation_tokens or 0) - (self._tokens_before or 0)
+        guess = rules.expected_share * (self._budget or rules.unknown_budget)
+        mean = (generated + guess) / (self._answers + 1)
+        held_now = (load.kv_usage or 0.0) * load.kv_tokens / max(1, load.running)
+        return rules.slow_start_kv * load.kv_tokens / max(1.0, rules.cached_share * mean, held_now)
 
     def _cut(self, why: str, in_flight: int, *, of: float) -> None:
         now = self._clock()

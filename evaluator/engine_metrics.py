@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 
 from evaluator.concurrency import Load
@@ -10,6 +11,8 @@ PREFIX = "vllm:"
 RUNNING, WAITING = "vllm:num_requests_running", "vllm:num_requests_waiting"
 KV_USAGE = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")  # the second is its name before vLLM 0.10
 PREEMPTIONS, TOKENS = "vllm:num_preemptions_total", "vllm:generation_tokens_total"
+CACHE = "vllm:cache_config_info"
+CACHE_SIZES = re.compile(r'\b(num_gpu_blocks|block_size)="(\d+)"')
 NAMES = frozenset({RUNNING, WAITING, *KV_USAGE, PREEMPTIONS, TOKENS})
 
 
@@ -26,13 +29,21 @@ def read_load(page: str) -> Load | None:
                 found[name].append(_value(line))
     if RUNNING not in found:
         return None
+    sizes = [_cache_tokens(line) for line in page.splitlines() if line.startswith(CACHE)]
     return Load(
         running=int(sum(found[RUNNING])),
         waiting=int(sum(found[WAITING])),
         kv_usage=next((max(found[name]) for name in KV_USAGE if name in found), None),
         preemptions=int(sum(found[PREEMPTIONS])) if PREEMPTIONS in found else None,
         generation_tokens=int(sum(found[TOKENS])) if TOKENS in found else None,
+        kv_tokens=sum(sizes) or None,
     )
+
+
+def _cache_tokens(line: str) -> int:
+    """Tokens that an engine's cache holds, from the labels of its line; 0 where they do not say."""
+    sizes = {name: int(value) for name, value in CACHE_SIZES.findall(line)}
+    return sizes.get("num_gpu_blocks", 0) * sizes.get("block_size", 0)
 
 
 def _value(line: str) -> float:

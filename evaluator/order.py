@@ -26,6 +26,8 @@ MEAN_WEIGHT = 0.5
 """So does, with less weight, the mean length of all answers to its benchmark."""
 RESORT_EVERY_S = 1.0
 """So often everything is sorted anew: what is still under way has become longer since."""
+SORTED_IN_A_BLINK = 1000
+"""With more problems than this, sorting anew is as much rarer: it must not keep the event loop busy."""
 RATE_MEMORY = 0.05
 Key = tuple[str, str]
 
@@ -89,7 +91,7 @@ class LengthOrder:
         if self._count == 0:
             return None
         now = self._clock()
-        if now - self._sorted_at >= RESORT_EVERY_S:
+        if now - self._sorted_at >= RESORT_EVERY_S * max(1.0, len(self._heap) / SORTED_IN_A_BLINK):
             self._sort(now)
         while True:
             *_, version, group = heapq.heappop(self._heap)

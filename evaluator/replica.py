@@ -9,6 +9,7 @@ from enum import StrEnum
 from evaluator.concurrency import CapPoint, Controller
 from evaluator.connection import Connection, Endpoint
 from evaluator.retry import RetryPolicy
+from evaluator.types import Request
 
 
 def _always_alive() -> None:
@@ -107,8 +108,9 @@ class Replica:
         """How far its cap is used: the least filled server gets the next request."""
         return self.slots / self.controller.cap
 
-    def sending(self) -> None:
+    def sending(self, request: Request) -> None:
         """A request goes out."""
+        self.controller.expect(request.max_tokens)
         self.sent += 1
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -59,6 +60,40 @@ def test_it_starts_slowly_and_grows_fast_while_the_cache_is_rather_empty() -> No
     assert server.cap > 500
 
 
+def test_slow_start_stops_where_answers_of_the_expected_length_will_fill_the_cache() -> None:
+    now_s = 0.0
+    controller = Controller(clock=lambda: now_s)
+    controller.expect(32_768)
+    for second in range(8):
+        now_s += 1.0
+        in_flight = controller.cap
+        # A second after the start: a thousand young answers would fit, a hundred grown ones will.
+        load = Load(running=in_flight, waiting=0, kv_usage=0.01, preemptions=0, generation_tokens=second)
+        controller.see(replace(load, kv_tokens=900_000), in_flight=in_flight)
+    assert 100 <= controller.cap <= 0.75 * 900_000 / (0.8 * 32_768 / 4)
+
+
+def test_slow_start_goes_on_once_answers_prove_to_be_short() -> None:
+    now_s, generated = 0.0, 0
+    controller = Controller(clock=lambda: now_s)
+    controller.expect(32_768)
+    for _ in range(20):
+        now_s += 1.0
+        generated += 100 * 200
+        for _ in range(100):
+            controller.answered(in_flight=controller.cap)
+        load = Load(
+            running=controller.cap,
+            waiting=0,
+            kv_usage=0.05,
+            preemptions=0,
+            generation_tokens=generated,
+            kv_tokens=900_000,
+        )
+        controller.see(load, in_flight=controller.cap)
+    assert controller.cap > 1000
+
+
 def test_past_three_quarters_of_the_cache_it_grows_by_one_percent_in_five_seconds() -> None:
     server = settled()
     before = server.cap
@@ -92,7 +127,7 @@ def test_after_a_cut_it_never_starts_slowly_again() -> None:
     server.kv_usage = 0.2
     before = server.cap
     server.seconds(10)
-    assert server.cap <= before * 1.03
+    assert server.cap <= before * 1.05**3
 
 
 def test_a_cap_that_was_not_reached_does_not_grow() -> None:
@@ -223,11 +258,13 @@ vllm:kv_cache_usage_perc{engine="0",model_name="m"} 0.25
 vllm:kv_cache_usage_perc{engine="1",model_name="m"} 0.5
 vllm:num_preemptions_total{engine="0",model_name="m"} 3.0
 vllm:generation_tokens_total{engine="0",model_name="m"} 1.5e+06
+vllm:cache_config_info{block_size="16",cache_dtype="auto",engine="0",num_gpu_blocks="1000"} 1.0
+vllm:cache_config_info{block_size="16",cache_dtype="auto",engine="1",num_gpu_blocks="500"} 1.0
 """
 
 
 def test_a_page_of_metrics_is_read_over_all_engines_of_a_server() -> None:
-    expected = Load(running=12, waiting=2, kv_usage=0.5, preemptions=3, generation_tokens=1_500_000)
+    expected = Load(running=12, waiting=2, kv_usage=0.5, preemptions=3, generation_tokens=1_500_000, kv_tokens=24_000)
     assert read_load(PAGE) == expected
 
 

@@ -1,4 +1,4 @@
-"""Days of the real queue in virtual time, with crashes, outages, pauses and clock jumps. All 500 of them: benchmarks/."""
+"""Days of the real queue in virtual time, with crashes, outages, pauses and clock jumps; 500 of them in benchmarks/."""
 
 from __future__ import annotations
 

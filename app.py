@@ -15,22 +15,25 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 
+from backend_jobs.beats import COMMIT_EVERY_S, Beats
 from backend_jobs.clock import Clock
 from backend_jobs.demo import queue_demo
 from backend_jobs.evaluate_job import resolve_model
 from backend_jobs.keeper import WorkerKeeper
+from backend_jobs.leases import HUB_LEASE_S, LEASE_S
 from backend_jobs.logs import log_to_stderr
 from backend_jobs.queue import StoreQueue
 from leaderboard.api.application import build_api, build_root
 from leaderboard.api.context import ApiContext, Visitor
 from leaderboard.board import Board
 from leaderboard.board_files import BoardFiles
-from leaderboard.contracts import JobQueue
+from leaderboard.contracts import BeatDesk, JobQueue, LiveBoard
+from leaderboard.hub_store import REFRESH_S
 from leaderboard.live import FileLive
 from leaderboard.pages.frame import PageContext
 from leaderboard.pages.site import build_page, mount_page
 from leaderboard.references import published_scores
-from leaderboard.stores import open_store
+from leaderboard.stores import is_on_the_hub, open_store
 from leaderboard.submissions import SubmissionRejected, check_submission
 from leaderboard.types import JobRecord
 from settings import Settings, read_settings
@@ -44,8 +47,11 @@ def main() -> None:
     """Serve the board until stopped."""
     log_to_stderr()
     settings = _settings()
-    store = open_store(settings.store)
-    queue = StoreQueue(store)
+    store = open_store(settings.store, settings)
+    remote = is_on_the_hub(settings.store)
+    queue = StoreQueue(store, lease_s=HUB_LEASE_S if remote else LEASE_S)
+    live = FileLive(settings.data_dir / "live")
+    beats = Beats(store, queue, live)
     keeper = WorkerKeeper([sys.executable, "-m", "backend_jobs", "worker", "--store", settings.store], settings)
     clock = Clock()
     if settings.has_engine:
@@ -54,8 +60,11 @@ def main() -> None:
         clock.every(KEEP_ALIVE_EVERY_S, keeper.keep_alive, name="keep the worker alive")
     else:
         LOG.warning("no engine environment here: jobs wait for a worker on another machine (scripts/install.sh engine)")
+    if remote:
+        clock.every(REFRESH_S / 2, store.refresh, name="look for a newer version")
+        clock.every(COMMIT_EVERY_S, beats.commit, name="commit the workers' beats")
     clock.start()
-    site = build_site(settings, Board(store, published_scores()), queue)
+    site = build_site(settings, Board(store, published_scores()), queue, live, beats)
     LOG.info("the board: http://%s:%d", "127.0.0.1" if settings.host == "0.0.0.0" else settings.host, settings.port)
     try:
         serve(site, settings)
@@ -64,9 +73,11 @@ def main() -> None:
         keeper.stop()
 
 
-def build_site(settings: Settings, board: Board, queue: JobQueue) -> Starlette:
+def build_site(
+    settings: Settings, board: Board, queue: JobQueue, live: LiveBoard, beats: BeatDesk | None = None
+) -> Starlette:
     """The page and the API over one board, as one application."""
-    live, local_mode = FileLive(settings.data_dir / "live"), settings.space is None
+    local_mode = settings.space is None
 
     def submit(form: Mapping[str, object], submitted_by: str = "local") -> JobRecord:
         return take_submission(form, settings, queue, submitted_by=submitted_by)
@@ -75,7 +86,16 @@ def build_site(settings: Settings, board: Board, queue: JobQueue) -> Starlette:
         return Visitor(name="local", maintainer=True) if local_mode else None
 
     api = build_api(
-        ApiContext(board=board, queue=queue, live=live, submit=submit, identify=identify, local_mode=local_mode)
+        ApiContext(
+            board=board,
+            queue=queue,
+            live=live,
+            submit=submit,
+            identify=identify,
+            local_mode=local_mode,
+            beats=beats,
+            worker_token=settings.worker_token,
+        )
     )
     root, files = build_root(api), BoardFiles(board)
     context = PageContext(board=board, files=files, queue=queue, live=live, submit=submit, local_mode=local_mode)

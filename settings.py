@@ -48,6 +48,12 @@ class Settings:
     """A folder that stands in for the Hub's datasets: <dir>/<owner>/<name>[/<config>]/<split>.jsonl or .parquet."""
     hub_token: str | None = None
     """Reads checkpoints and gated datasets; never given to the engine."""
+    board_url: str | None = None
+    """Where the board's own API answers: a worker sends its beats and progress there, not as commits to the Hub."""
+    worker_token: str | None = None
+    """What workers and their board know of each other: a Bearer token of your own making."""
+    webhook_secret: str | None = None
+    """What the Hub sends along with a webhook; without it this board takes none."""
     demo: bool = True
     """Queue the demonstration training run when the store is empty."""
     child_environment: tuple[tuple[str, str], ...] = ()
@@ -76,6 +82,9 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         endpoint_api_key=given.get("ENDPOINT_API_KEY"),
         benchmark_mirror=Path(mirror).resolve() if mirror else None,
         hub_token=given.get("HF_TOKEN"),
+        board_url=given.get("BOARD_URL", "").rstrip("/") or None,
+        worker_token=given.get("WORKER_TOKEN"),
+        webhook_secret=given.get("WEBHOOK_SECRET"),
         demo=given.get("OPEN_R1_DEMO", "1") != "0",
         child_environment=tuple((name, given[name]) for name in CHILD_VARIABLES if name in given),
     )

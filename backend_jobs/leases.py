@@ -11,6 +11,12 @@ from leaderboard.types import JobRecord, Status
 LEASE_S = 30.0
 """On the embedded store, whose beats cost nothing."""
 BEAT_S = 5.0
+HUB_LEASE_S = 45 * 60.0
+"""On the Hub, where every beat is a commit."""
+HUB_BEAT_S = 600.0
+"""How often a worker commits a beat itself, where no board takes it."""
+SENT_BEAT_S = 30.0
+"""How often a worker sends a beat to the board, which costs no commit."""
 
 
 class LeaseWatch:
@@ -30,6 +36,10 @@ class LeaseWatch:
         leases = {job.submission.id: self._seen(job, now) for job in jobs if job.status is Status.RUNNING}
         self._leases = leases
         return {job_id for job_id, lease in leases.items() if now - lease.since_s >= self._lease_s}
+
+    def forget(self) -> None:
+        """Begin to watch anew: for a while nothing could be seen."""
+        self._leases = {}
 
     def _seen(self, job: JobRecord, now: float) -> Lease:
         known = self._leases.get(job.submission.id)

@@ -20,7 +20,7 @@ class WrongAddress(OpenR1Error):
     code = "wrong_address"
 
 
-def import_lighteval(options: argparse.Namespace, _: Settings) -> dict[str, Any]:
+def import_lighteval(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     """Read result files and keep their scores as *measured elsewhere*; what the store has is not added again."""
     if options.url and not options.url.startswith("https://"):
         raise WrongAddress(f"--url is {options.url!r}, expected the https address of the source")
@@ -29,7 +29,7 @@ def import_lighteval(options: argparse.Namespace, _: Settings) -> dict[str, Any]
     def edit(stored: Snapshot) -> Changes:
         return add_references(read.scores, stored)
 
-    update(open_store(options.store), edit, message=f"read {len(read.scores)} scores of {options.source}")
+    update(open_store(options.store, settings), edit, message=f"read {len(read.scores)} scores of {options.source}")
     return {
         "files": read.files,
         "scores": len(read.scores),
@@ -38,7 +38,7 @@ def import_lighteval(options: argparse.Namespace, _: Settings) -> dict[str, Any]
     }
 
 
-def export_lighteval(options: argparse.Namespace, _: Settings) -> dict[str, Any]:
+def export_lighteval(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     """Write every published row as a result file."""
-    files = export_results(Board(open_store(options.store)).rows(), options.folder)
+    files = export_results(Board(open_store(options.store, settings)).rows(), options.folder)
     return {"files": len(files), "folder": str(options.folder)}

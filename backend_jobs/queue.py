@@ -166,6 +166,11 @@ class StoreQueue:
         Ask every few seconds: leases are observed here. A job over which too many workers were lost is FAILED.
         """
         claimed: JobRecord | None = None
+        if not self._store.reachable():
+            # Nothing can be claimed now, and nobody's beats can be seen: silence must not count against them.
+            self._watch.forget()
+            self._store.version()
+            return None
 
         def edit(snapshot: Snapshot) -> Changes:
             nonlocal claimed
@@ -200,6 +205,25 @@ class StoreQueue:
         return self._change(
             job_id, lambda job: replace(_owned(job, attempt), beat=job.beat + 1), message=f"beat of {job_id}"
         )
+
+    def beat_together(self, beats: Mapping[str, int]) -> int:
+        """Say in one commit that the workers of several jobs live: attempts by job. Returns how many still held theirs.
+
+        A job that another attempt took, or that ended, is left out.
+        """
+        renewed = 0
+
+        def edit(snapshot: Snapshot) -> Changes:
+            nonlocal renewed
+            changes = {}
+            for job in self._read_all(snapshot):
+                if job.status is Status.RUNNING and beats.get(job.submission.id) == job.attempt:
+                    changes[record_name(job.submission)] = record_bytes(replace(job, beat=job.beat + 1))
+            renewed = len(changes)
+            return changes
+
+        update(self._store, edit, message=f"beats of {len(beats)} jobs", prefix=REQUESTS)
+        return renewed
 
     def finish(self, job_id: str, attempt: int, *, results: tuple[str, ...], changes: Files) -> JobRecord:
         """RUNNING to FINISHED, and all files of the results, in one commit.

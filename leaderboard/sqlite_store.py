@@ -102,6 +102,13 @@ class SqliteStore:
         with self._connection() as db:
             return _newest_version(db)
 
+    def refresh(self) -> None:
+        """Nothing to do: every look is at the file itself."""
+
+    def reachable(self) -> bool:
+        """A file always is: whatever is wrong with it is raised."""
+        return True
+
     def snapshot(self, prefix: str = "") -> SqliteSnapshot:
         """The newest tree, limited to names that begin with `prefix`."""
         with self._transaction("DEFERRED") as db:

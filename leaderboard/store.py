@@ -63,6 +63,14 @@ class Store(Protocol):
         """The newest version, as `snapshot().version` gives it, without listing anything."""
         ...
 
+    def refresh(self) -> None:
+        """Look for a newer version now, where the store would else look only now and then."""
+        ...
+
+    def reachable(self) -> bool:
+        """Whether the last look at the store succeeded; where not, snapshots show what was known before."""
+        ...
+
     def snapshot(self, prefix: str = "") -> Snapshot:
         """The newest tree, limited to names that begin with `prefix`."""
         ...

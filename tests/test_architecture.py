@@ -30,6 +30,7 @@ DOORS = {
 SIDE_DOORS = {
     "backend_jobs/datasets/parquet.py": {"pyarrow"},  # reasoning data, in streams; table.py has results, whole
     "leaderboard/hub_datasets.py": {"huggingface_hub"},
+    "leaderboard/hub_repository.py": {"huggingface_hub"},
     "leaderboard/dataset/columns.py": {"pyarrow"},  # the types of every published table
     "leaderboard/dataset/formats.py": {"pyarrow"},
 }

@@ -318,7 +318,7 @@ class StoreThatGoesAway:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.snapshot = store.snapshot
+        self.snapshot, self.reachable = store.snapshot, store.reachable
         self.away = False
         self.refused = 0
 

@@ -8,17 +8,23 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from huggingface_hub import HfApi
 
+from leaderboard.hub_repository import HubRepository
+from leaderboard.hub_store import HubStore, Waits
 from leaderboard.sqlite_store import EMPTY_VERSION, SCHEMA_VERSION, SqliteStore
 from leaderboard.store import InvalidName, Snapshot, Store, StoreUnusable, VersionConflict, update
 from leaderboard.stores import open_store
+from tests.fakes.hub_server import FakeHub
 
 SPAWN = multiprocessing.get_context("spawn")
 PROCESSES, COMMITS_EACH = 4, 12
+OFFLINE = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 OpenAgain = Callable[[], Store]
 """Opens one and the same store, as another process would."""
@@ -28,12 +34,28 @@ def sqlite_store(folder: Path) -> Store:
     return SqliteStore(folder / "store.db")
 
 
-FACTORIES = [sqlite_store]
+def hub_store(folder: Path, root: str = "") -> Store:
+    """A store in the dataset `alice/board` of the local Hub at `root`; every opening has a cache of its own."""
+    repository = HubRepository("alice/board", token="hf_alice", endpoint=root)
+    cache = folder / f"cache-{time.monotonic_ns()}"
+    return HubStore(repository, cache, refresh_s=0, waits=Waits(first_s=0.02, longest_s=1.0, patience_s=60))
+
+
+FACTORIES = [
+    sqlite_store,
+    pytest.param(hub_store, marks=pytest.mark.skipif(OFFLINE, reason="HF_HUB_OFFLINE keeps the client from loopback")),
+]
 
 
 @pytest.fixture(params=FACTORIES, ids=lambda factory: factory.__name__)
-def factory(request: pytest.FixtureRequest) -> Callable[[Path], Store]:
-    return request.param
+def factory(request: pytest.FixtureRequest) -> Iterator[Callable[[Path], Store]]:
+    if request.param is sqlite_store:
+        yield sqlite_store
+        return
+    with FakeHub() as hub:
+        hub.account("alice", token="hf_alice")
+        HfApi(endpoint=hub.root, token="hf_alice").create_repo("alice/board", repo_type="dataset")
+        yield partial(hub_store, root=hub.root)
 
 
 @pytest.fixture
@@ -357,9 +379,10 @@ def test_every_commit_is_in_the_log(tmp_path: Path) -> None:
     assert rows == [(first, EMPTY_VERSION, "put"), (second, first, "put")]
 
 
-def test_path_opens_an_embedded_store_and_a_hub_name_says_what_to_use(tmp_path: Path) -> None:
+def test_path_opens_an_embedded_store_and_a_datasets_name_one_on_the_hub(tmp_path: Path) -> None:
     assert isinstance(open_store(str(tmp_path / "store.db")), SqliteStore)
+    assert isinstance(open_store("hf://datasets/open-r1/board"), HubStore)
     with pytest.raises(StoreUnusable, match=r"use a path such as data/store\.db"):
-        open_store("hf://datasets/open-r1/board")
+        open_store("s3://bucket/board")
     with pytest.raises(StoreUnusable, match="empty"):
         open_store("")

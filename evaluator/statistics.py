@@ -335,6 +335,11 @@ def _paired_t(m: Floats) -> tuple[Floats, Floats]:
     return difference, p
 
 
+def holm(p_values: Sequence[float]) -> list[bool]:
+    """Which of several hypotheses Holm's step-down procedure rejects at 5 %, in their order."""
+    return [bool(rejected) for rejected in _holm(np.asarray(p_values, dtype=np.float64))]
+
+
 def _holm(p: Floats) -> NDArray[np.bool_]:
     """Which of these hypotheses Holm's step-down procedure rejects at 5 %."""
     order = np.argsort(p, kind="stable")

@@ -67,6 +67,8 @@ function show() {
 	const part = wanted.querySelector(":scope > [data-part]");
 	if (part) return showPart(part);
 	patchChildren(root, wanted);
+	const address = root.querySelector("[data-address]")?.dataset.address;
+	if (address) history.replaceState(null, "", address);
 	const titled = root.querySelector("[data-title-of-page]");
 	if (titled) document.title = titled.getAttribute("data-title-of-page");
 }

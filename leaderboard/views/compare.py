@@ -1,4 +1,4 @@
-"""Two results side by side: scores, the paired difference, what the benchmark could have shown, what differs."""
+"""Two to four results side by side: scores, paired differences, what the benchmark could have shown, what differs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from evaluator.benchmarks import BENCHMARKS
 from leaderboard.charts import interval_bar
 from leaderboard.compare import MIXED, ResultComparison, conclusion, could_have_shown, p_value, signed
+from leaderboard.matrix import ManyCompared, Pair
 from leaderboard.types import ResultRow
 from leaderboard.views.markup import (
     NOTHING,
@@ -29,20 +30,33 @@ from leaderboard.views.markup import (
     visible,
 )
 
+LETTERS = "ABCD"
+CHOICES_SHOWN = 500
+SIDE_COLUMNS = (
+    Column(head="Result"),
+    Column(head="Model", css="model"),
+    Column(head="Score", numeric=True),
+    Column(head="95 % interval"),
+    Column(head="Attempts", numeric=True),
+    Column(head="Ahead on", numeric=True),
+    Column(head="Measured", css="date"),
+)
 INTRO = (
-    "Two results of one benchmark, compared problem by problem. Pairing takes out how hard each problem is, so this "
-    "shows smaller differences than two intervals side by side."
+    "Two to four results of one benchmark, compared problem by problem. Pairing takes out how hard each problem is, so "
+    "this shows smaller differences than two intervals side by side."
 )
 
 
 def compare_head() -> Html:
     """What this page is for."""
-    return fill("<h1>Compare two results</h1><p class='lead'>{intro}</p>", intro=INTRO)
+    return fill("<h1>Compare results</h1><p class='lead'>{intro}</p>", intro=INTRO)
 
 
 def choose_two() -> Html:
     """What to show before two results are chosen."""
-    return Html("<p class='quiet'>Choose two results. The second list holds those of the same benchmark.</p>")
+    return Html(
+        "<p class='quiet'>Choose two to four results. After the first, the list holds those of the same benchmark.</p>"
+    )
 
 
 def choices(rows: Iterable[ResultRow]) -> list[tuple[str, str]]:
@@ -52,10 +66,17 @@ def choices(rows: Iterable[ResultRow]) -> list[tuple[str, str]]:
     return [(visible(_label(row)), row.plan_key) for row in ordered]
 
 
-def partners(rows: Sequence[ResultRow], chosen: str | None) -> list[tuple[str, str]]:
-    """The choices that can be compared with the chosen result; all where none is chosen."""
-    benchmark = next((row.benchmark for row in rows if row.plan_key == chosen), None)
-    return choices(row for row in rows if benchmark in (None, row.benchmark) and row.plan_key != chosen)
+def offered(rows: Sequence[ResultRow], chosen: Sequence[str]) -> list[tuple[str, str]]:
+    """The choices to offer beside those chosen already: of the same benchmark, the chosen always among them.
+
+    A board may have tens of thousands: at most `CHOICES_SHOWN` are offered, highest scores of each benchmark first;
+    any other is compared from its own page, by a link.
+    """
+    first = chosen[0] if chosen else None
+    benchmark = next((row.benchmark for row in rows if row.plan_key == first), None)
+    possible = choices(row for row in rows if benchmark in (None, row.benchmark))
+    kept = [choice for choice in possible if choice[1] in set(chosen)]
+    return kept + [choice for choice in possible if choice[1] not in set(chosen)][:CHOICES_SHOWN]
 
 
 def _label(row: ResultRow) -> str:
@@ -66,8 +87,86 @@ def _label(row: ResultRow) -> str:
     )
 
 
+def many_section(many: ManyCompared) -> Html:
+    """Every pair of several results: what each shows, and what the benchmark could have shown."""
+    if len(many.pairs) == 1:
+        return comparison_section(many.pairs[0].compared)
+    title = _title(many.rows[0].benchmark)
+    mixed = any(pair.compared.protocol for pair in many.pairs)
+    return fill(
+        '<div data-title-of-page="{n} results on {title}"></div>'
+        "<section aria-labelledby='difference-title'><h2 id='difference-title'>{title}</h2>{mixed}{sides}</section>"
+        "<section>{pairs}</section><section><h2>In what they differ</h2>{differing}</section>",
+        n=len(many.rows),
+        title=title,
+        mixed=notice(MIXED, "bad") if mixed else NOTHING,
+        sides=_results(many.rows),
+        pairs=_pairs(many),
+        differing=join(_differing_pair(pair) for pair in many.pairs),
+    )
+
+
+def _results(rows: Sequence[ResultRow]) -> Html:
+    columns = tuple(column for column in SIDE_COLUMNS if column.head != "Ahead on")
+    sides = (_side(LETTERS[place], row, None) for place, row in enumerate(rows))
+    return table(caption="The results", columns=columns, rows=sides, cards=True)
+
+
+def _pairs(many: ManyCompared) -> Html:
+    columns = (
+        Column(head="Pair"),
+        Column(head="Difference", numeric=True),
+        Column(head="95 % interval", numeric=True),
+        Column(head="p-value", numeric=True),
+        Column(head="Ahead on", numeric=True),
+        Column(head="Could be shown", numeric=True),
+        Column(head="What it shows"),
+    )
+    caption = fill(
+        "Every pair <span class='quiet'>Differences in points, first minus second, over the same problems. Could be "
+        "shown: the smallest true difference that these problems show four times in five. Of {n} pairs some differ by "
+        "chance alone, so a pair counts as different only where Holm's correction for {n} tests lets it.</span>",
+        n=len(many.pairs),
+    )
+    return table(caption=caption, columns=columns, rows=[_pair(pair) for pair in many.pairs], cards=True)
+
+
+def _pair(pair: Pair) -> Row:
+    numbers, a, b = pair.compared.numbers, LETTERS[pair.a], LETTERS[pair.b]
+    ahead = a if numbers.difference > 0 else b
+    return Row(
+        cells=(
+            fill(
+                '<a href="{link}">{a} − {b}</a>',
+                link=page_link("compare", a=pair.compared.a.plan_key, b=pair.compared.b.plan_key),
+                a=a,
+                b=b,
+            ),
+            signed(numbers.difference),
+            f"{signed(numbers.ci95[0])} to {signed(numbers.ci95[1])}" if numbers.ci95 else "not known",
+            p_value(numbers.p_value).removeprefix("= "),
+            f"{pair.compared.a_ahead} and {pair.compared.b_ahead}",
+            points(numbers.detectable) if numbers.detectable else "not known",
+            f"{ahead} scores higher" if pair.holds else "no difference is shown",
+        ),
+        key=f"{a}{b}",
+    )
+
+
+def _differing_pair(pair: Pair) -> Html:
+    lines = (*pair.compared.protocol, *pair.compared.model)
+    return fill(
+        "<details{open}><summary>{a} vs {b}: {word}</summary>{lines}</details>",
+        open=Html(" open") if pair.compared.protocol else NOTHING,
+        a=LETTERS[pair.a],
+        b=LETTERS[pair.b],
+        word="other protocols" if pair.compared.protocol else "the same protocol",
+        lines=difference_list(lines),
+    )
+
+
 def comparison_section(compared: ResultComparison) -> Html:
-    """The whole comparison."""
+    """The whole comparison of two."""
     title = _title(compared.a.benchmark)
     return fill(
         '<div data-title-of-page="{a} and {b} on {title}"></div>'
@@ -91,24 +190,16 @@ def comparison_section(compared: ResultComparison) -> Html:
 
 
 def _sides(compared: ResultComparison) -> Html:
-    columns = (
-        Column(head="Result"),
-        Column(head="Model", css="model"),
-        Column(head="Score", numeric=True),
-        Column(head="95 % interval"),
-        Column(head="Attempts", numeric=True),
-        Column(head="Ahead on", numeric=True),
-        Column(head="Measured", css="date"),
-    )
     rows = (
         _side("first", compared.a, compared.a_ahead),
         _side("second", compared.b, compared.b_ahead),
     )
     caption = fill("Both results <span class='quiet'>Ahead on: problems that this one solved more often.</span>")
-    return table(caption=caption, columns=columns, rows=rows, cards=True)
+    return table(caption=caption, columns=SIDE_COLUMNS, rows=rows, cards=True)
 
 
-def _side(name: str, row: ResultRow, ahead: int) -> Row:
+def _side(name: str, row: ResultRow, ahead: int | None) -> Row:
+    won = () if ahead is None else (f"{count(ahead)} of {count(row.problems)}",)
     return Row(
         cells=(
             name,
@@ -130,7 +221,7 @@ def _side(name: str, row: ResultRow, ahead: int) -> Row:
                 bounds=interval(row.statistics.ci95),
             ),
             count(row.attempts_per_problem),
-            f"{count(ahead)} of {count(row.problems)}",
+            *won,
             moment(row.measured_at, day_only=True),
         ),
         key=name,

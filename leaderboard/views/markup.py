@@ -198,6 +198,11 @@ def part_of_page(key: str, content: Html, *, current: str | None = None) -> Html
     )
 
 
+def at_address(link: str) -> Html:
+    """Says which address shows what a page shows now, so that the browser can name it."""
+    return fill('<div data-address="{link}" hidden></div>', link=link)
+
+
 # Numbers and times
 
 

@@ -16,7 +16,7 @@ from leaderboard.sqlite_store import SqliteStore
 from leaderboard.types import ProblemRow, ResultRow
 from leaderboard.views import result as result_view
 from leaderboard.views.breakdown import breakdown_section, position_note
-from leaderboard.views.compare import choices, choose_two, compare_head, comparison_section, partners
+from leaderboard.views.compare import choices, choose_two, compare_head, comparison_section, offered
 from tests.leaderboard.measurements import checkpoint, measurement, publish
 from tests.leaderboard.page_content import HOSTILE
 from tests.leaderboard.test_views import assert_harmless
@@ -71,15 +71,15 @@ def test_what_a_model_is_called_stays_text(store: SqliteStore) -> None:
     assert all("\u202e" not in label for label, _ in choices(Board(store).rows()))
 
 
-def test_choices_are_ordered_by_benchmark_and_score_and_partners_share_the_benchmark(store: SqliteStore) -> None:
+def test_choices_are_ordered_by_benchmark_and_score_and_those_offered_share_the_benchmark(store: SqliteStore) -> None:
     (math,) = publish(store, measurement([4, 4], bench="math_500", model="owner/a"))
     (weak,) = publish(store, measurement([0, 1], bench="math_500", model="owner/b"))
     (other,) = publish(store, measurement([0, 1], model="owner/a"))
     rows = Board(store).rows()
     assert [key for _, key in choices(rows)] == [math, weak, other]
-    assert [key for _, key in partners(rows, math)] == [weak]
-    assert partners(rows, other) == []
-    assert partners(rows, None) == partners(rows, "nowhere") == choices(rows)
+    assert [key for _, key in offered(rows, [weak])] == [weak, math]
+    assert [key for _, key in offered(rows, [other])] == [other]
+    assert offered(rows, []) == offered(rows, ["nowhere"]) == choices(rows)
     assert choices(rows)[0][0].startswith("MATH-500 · 100.0 · owner/a main")
 
 

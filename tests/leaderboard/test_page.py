@@ -126,8 +126,8 @@ class TestInABrowser:
             "": "Leaderboard",
             "submit": "Submit a model",
             "queue": "Queue",
-            "compare": "Compare two results",
-            f"compare?a={site.plan_key}&b={site.plan_key}": "Compare two results",
+            "compare": "Compare results",
+            f"compare?a={site.plan_key}&b={site.plan_key}": "Compare results",
             f"result?plan={site.plan_key}&problem=p3&attempt=1": "MATH-500 of open-r1/OpenR1-Distill-7B",
             "result?plan=<script>": "Result",
         }
@@ -154,20 +154,31 @@ class TestInABrowser:
         tab.go_back()
         expect(tab.get_by_role("heading", name="Problem p3, attempt 2")).to_be_visible()
 
-    def test_two_results_are_chosen_from_lists_of_one_benchmark_and_compared(self, site: Site) -> None:
+    def test_results_of_one_benchmark_are_chosen_from_a_list_and_their_completions_read_side_by_side(
+        self, site: Site
+    ) -> None:
         other = publish(site.store, measured(model="other/weaker", correct_problems=1))
         publish(site.store, measured("aime_2024", model="other/elsewhere"))
         tab = site.page
         tab.goto(f"{site.url}result?plan={site.plan_key}")
         tab.get_by_role("link", name="compare with another result").click()
-        tab.get_by_label("Second result").click()
+        tab.get_by_label("Results").click()
         expect(tab.get_by_role("option", name=re.compile("elsewhere"))).to_have_count(0)
         tab.get_by_role("option", name=re.compile("weaker")).click()
         expect(tab.get_by_text("Could this benchmark have shown it?")).to_be_visible()
         expect(tab.get_by_text("The same protocol")).to_be_visible()
-        tab.get_by_role("link", name="Swap the two").click()
-        assert urlsplit(tab.url).query == f"a={other}&b={site.plan_key}"
-        expect(tab.get_by_text("model other/weaker vs open-r1/OpenR1-Distill-7B")).to_be_visible()
+        assert urlsplit(tab.url).query == f"a={site.plan_key}&b={other}"
+        matrix = tab.get_by_role("region", name="Problems by results")
+        expect(matrix.locator("tbody tr").first).to_contain_text("p1")
+        matrix.get_by_role("link", name="1 of 3 right, other/weaker on p1").click()
+        expect(tab.get_by_role("heading", name="Problem p1, side by side")).to_be_focused()
+        expect(tab.locator(".side-by-side article")).to_have_count(2)
+        expect(tab.locator(".side-by-side article").first).to_contain_text("The answer of p1 a0")
+        tab.keyboard.press("j")
+        expect(tab.get_by_role("heading", name="Problem p2, side by side")).to_be_visible()
+        assert "problem=p2" in tab.url
+        tab.go_back()
+        expect(tab.get_by_role("heading", name="Problem p1, side by side")).to_be_visible()
         tab.goto(f"{site.url}compare?a={site.plan_key}&b=<script>")
         expect(tab.get_by_role("alert")).to_contain_text("no result '<script>'")
 

@@ -83,7 +83,7 @@ def _label(row: ResultRow) -> str:
     revision = f" {row.revision}" if row.revision else ""
     return (
         f"{_title(row.benchmark)} · {points(row.statistics.score)} · {row.model}{revision} "
-        f"{short_commit(row.commit)} · {row.attempts_per_problem} attempts · {row.plan_key[:6]}"
+        f"{short_commit(row.commit)} · {row.problems} × {row.attempts_per_problem} · {row.plan_key[:6]}"
     )
 
 
@@ -191,8 +191,8 @@ def comparison_section(compared: ResultComparison) -> Html:
 
 def _sides(compared: ResultComparison) -> Html:
     rows = (
-        _side("first", compared.a, compared.a_ahead),
-        _side("second", compared.b, compared.b_ahead),
+        _side("A, first", compared.a, compared.a_ahead),
+        _side("B, second", compared.b, compared.b_ahead),
     )
     caption = fill("Both results <span class='quiet'>Ahead on: problems that this one solved more often.</span>")
     return table(caption=caption, columns=SIDE_COLUMNS, rows=rows, cards=True)
@@ -204,7 +204,7 @@ def _side(name: str, row: ResultRow, ahead: int | None) -> Row:
         cells=(
             name,
             fill(
-                '{name} <span class="sub">{revision} <code>{commit}</code></span>{ranked}',
+                '<span>{name} <span class="sub">{revision} <code>{commit}</code></span>{ranked}</span>',
                 name=model_name(row.model, row.commit),
                 revision=row.revision,
                 commit=short_commit(row.commit),

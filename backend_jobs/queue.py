@@ -356,7 +356,7 @@ def _same_work(submission: Submission) -> tuple[object, ...]:
     if submission.kind is JobKind.TRAIN:
         return submission.kind, submission.model
     weights = submission.commit or (submission.source, submission.revision)
-    protocol = (frozenset(submission.benchmarks), submission.attempts, submission.max_tokens)
+    protocol = (frozenset(submission.benchmarks), submission.attempts, submission.max_tokens, submission.trial)
     return submission.kind, submission.model, weights, *protocol
 
 

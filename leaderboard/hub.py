@@ -58,11 +58,15 @@ class HubFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HubRevision:
-    """What a revision of a model repository stands for: its 40-character commit and every file in it."""
+    """What a revision of a model repository stands for: its 40-character commit and every file in it.
+
+    `licence` is what the model card states.
+    """
 
     model: str
     commit: str
     files: tuple[HubFile, ...]
+    licence: str | None = None
 
     @property
     def allowed(self) -> tuple[HubFile, ...]:
@@ -108,7 +112,13 @@ def resolve_commit(
     if found.sha is None or not COMMIT.fullmatch(found.sha):
         raise CheckpointRejected(f"the Hub names commit {found.sha!r} for {model}, expected 40 hexadecimal digits")
     files = (HubFile(name=each.rfilename, size=each.size or 0) for each in found.siblings or ())
-    return HubRevision(model=model, commit=found.sha, files=tuple(sorted(files, key=lambda file: file.name)))
+    stated = found.card_data.get("license") if found.card_data else None
+    return HubRevision(
+        model=model,
+        commit=found.sha,
+        files=tuple(sorted(files, key=lambda file: file.name)),
+        licence=stated if isinstance(stated, str) else None,
+    )
 
 
 def download_checkpoint(

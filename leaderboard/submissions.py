@@ -34,6 +34,7 @@ EXPECTED = {
     "max_tokens": f"a whole number from 1 to {MOST_TOKENS}",
     "tensor_parallel_size": f"a whole number from 1 to {MOST_GPUS}",
     "note": f"text of at most {LONGEST_NOTE} characters",
+    "trial": "true for one problem of each benchmark, asked once",
 }
 DIRECTION_MARKS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
@@ -81,6 +82,7 @@ class SubmissionForm(BaseModel):
     max_tokens: Count = Field(default=None, ge=1, le=MOST_TOKENS)
     tensor_parallel_size: Count = Field(default=None, ge=1, le=MOST_GPUS)
     note: str = Field(default="", max_length=LONGEST_NOTE)
+    trial: bool = False
 
 
 def check_submission(
@@ -101,12 +103,7 @@ def check_submission(
     """
     fields = _parsed(form)
     folder = local_folder(fields.model) if local_mode else None
-    faults = [
-        *(_folder_faults(fields) if folder else model_id_faults(fields.model, local_mode=local_mode)),
-        *_revision_faults(fields.revision),
-        *_benchmark_faults(fields.benchmarks),
-        *_note_faults(fields.note),
-    ]
+    faults = _faults(fields, folder, local_mode=local_mode)
     if faults:
         raise SubmissionRejected("; ".join(faults))
     try:
@@ -126,9 +123,28 @@ def check_submission(
         max_tokens=fields.max_tokens,
         tensor_parallel_size=fields.tensor_parallel_size,
         note=_one_line(fields.note),
+        trial=fields.trial,
         submitted_at=moment.isoformat(timespec="seconds"),
         submitted_by=submitted_by,
     )
+
+
+def field_faults(form: Mapping[str, Any], *, local_mode: bool) -> list[str]:
+    """What speaks against a form before anything is looked up; that benchmarks are still to be chosen does not."""
+    try:
+        fields = _parsed(dict(form) if form.get("benchmarks") else {**form, "benchmarks": [next(iter(BENCHMARKS))]})
+    except SubmissionRejected as refusal:
+        return [str(refusal)]
+    return _faults(fields, local_folder(fields.model) if local_mode else None, local_mode=local_mode)
+
+
+def _faults(fields: SubmissionForm, folder: Path | None, *, local_mode: bool) -> list[str]:
+    return [
+        *(_folder_faults(fields) if folder else model_id_faults(fields.model, local_mode=local_mode)),
+        *_revision_faults(fields.revision),
+        *_benchmark_faults(fields.benchmarks),
+        *_note_faults(fields.note),
+    ]
 
 
 def new_job_id(now: datetime | None = None) -> str:

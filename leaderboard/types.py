@@ -50,6 +50,8 @@ class Submission:
     tensor_parallel_size: int | None = None
     recipe: str | None = None
     note: str = ""
+    trial: bool = False
+    """One problem of each benchmark, asked once: shown with its job, never published or ranked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

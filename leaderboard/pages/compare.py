@@ -43,10 +43,8 @@ def compare_page(page: gr.Blocks, context: PageContext) -> None:
         )
 
     def follow(event: gr.EventData) -> Html:
-        query, seen = read_query(event._data), read_seen(event._data)
-        return or_refusal(
-            lambda: render_sides(context, query, seen) or render_comparison(context, read_comparing(query))
-        )
+        view, seen = read_comparing(read_query(event._data)), read_seen(event._data)
+        return or_refusal(lambda: render_sides(context, view, seen) or render_comparison(context, view))
 
     page.load(load, None, [chosen, html], **QUIETLY)
     chosen.input(choose, chosen, [chosen, html], **QUIETLY)

@@ -22,6 +22,7 @@ from backend_jobs.evaluate_job import resolve_model
 from backend_jobs.keeper import WorkerKeeper
 from backend_jobs.leases import HUB_LEASE_S, LEASE_S
 from backend_jobs.logs import log_to_stderr
+from backend_jobs.preflight import Preflighter
 from backend_jobs.queue import StoreQueue
 from leaderboard.api.application import build_api, build_root
 from leaderboard.api.context import ApiContext, Visitor
@@ -98,7 +99,10 @@ def build_site(
         )
     )
     root, files = build_root(api), BoardFiles(board)
-    context = PageContext(board=board, files=files, queue=queue, live=live, submit=submit, local_mode=local_mode)
+    desk = Preflighter(settings, board=board, queue=queue, live=live)
+    context = PageContext(
+        board=board, files=files, queue=queue, live=live, submit=submit, local_mode=local_mode, desk=desk
+    )
     mount_page(root, build_page(context), files)
     return root
 

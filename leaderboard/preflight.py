@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from statistics import median
+from typing import Any, Protocol
 
 from leaderboard.contracts import LiveState
 from leaderboard.types import JobRecord, ResultRow, Status
@@ -82,6 +83,18 @@ class FirstPrompt:
     text: str | None
     says: str
     opens_thought: bool = False
+
+
+class SubmissionDesk(Protocol):
+    """Looks at forms while they are typed. Implemented by `backend_jobs/preflight.py`."""
+
+    def check(self, form: Mapping[str, Any]) -> Preflight:
+        """What can be said of a form as it stands; an unfinished one is no error."""
+        ...
+
+    def first_prompt(self, form: Mapping[str, Any]) -> FirstPrompt | None:
+        """The first problem as the model would see it; None where model or benchmark is still to be chosen."""
+        ...
 
 
 def waiting(jobs: Sequence[JobRecord], live: Sequence[LiveState]) -> tuple[int, float | None]:

@@ -12,6 +12,7 @@ from evaluator.errors import OpenR1Error
 from leaderboard.board import Board
 from leaderboard.board_files import BoardFiles
 from leaderboard.contracts import JobQueue, LiveBoard, LiveState
+from leaderboard.preflight import SubmissionDesk
 from leaderboard.site_routes import ASSETS
 from leaderboard.types import JobRecord, Status
 from leaderboard.views import shell
@@ -33,6 +34,8 @@ class PageContext:
     """Checks a form and queues the job. Raises OpenR1Error with a message for people."""
     local_mode: bool
     """On this machine only, without login: folders may be submitted, and everybody may cancel and retry."""
+    desk: SubmissionDesk | None = None
+    """Looks at a form while it is typed; None where forms are checked at submission alone."""
 
 
 def header(current: str, context: PageContext) -> None:

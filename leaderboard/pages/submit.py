@@ -1,38 +1,113 @@
-"""The form of a submission."""
+"""The form of a submission, and what is known of it while somebody types."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
 
 from evaluator.benchmarks import BENCHMARKS
 from evaluator.errors import OpenR1Error
-from leaderboard.pages.frame import PageContext, header
+from leaderboard.pages.frame import QUIETLY, PageContext, header, live_html, or_refusal
 from leaderboard.submissions import LONGEST_NOTE, LONGEST_PATH
+from leaderboard.views import preflight as preflight_view
 from leaderboard.views import shell
+from leaderboard.views.markup import NOTHING, Html
+
+WHEN_TYPING_STOPS = """async (...values) => {
+	const rest = () => performance.now() - (window.lastInput ?? 0);
+	window.lastInput = performance.now();
+	const heard = () => { window.lastInput = performance.now(); };
+	document.addEventListener("input", heard, true);
+	while (rest() < 400) await new Promise((done) => setTimeout(done, 420 - rest()));
+	document.removeEventListener("input", heard, true);
+	const model = document.querySelector("#submit-model input, #submit-model textarea");
+	return [model?.value ?? values[0], ...values.slice(1)];
+}"""
+"""Waits until nobody has typed for 0.4 s, so that half a name is not looked up."""
 
 
-def submit_page(_page: gr.Blocks, context: PageContext) -> None:
-    """The form, and what became of what it sent."""
+def submit_page(page: gr.Blocks, context: PageContext) -> None:
+    """The form, what became of what it sent, and beside it what is known of it as it stands."""
     header("submit", context)
-    with gr.Column(elem_classes="form-page"):
-        gr.HTML(
-            f'<div class="board">{shell.submit_intro(local_mode=context.local_mode)}</div>', apply_default_css=False
-        )
-        fields = _form_fields(context)
-        button = gr.Button("Submit", variant="primary", elem_id="submit-button")
-        message = gr.HTML(apply_default_css=False, elem_id="submit-message")
+    with gr.Row(elem_classes="form-and-checks"):
+        with gr.Column(elem_classes="form-page", scale=3):
+            gr.HTML(
+                f'<div class="board">{shell.submit_intro(local_mode=context.local_mode)}</div>', apply_default_css=False
+            )
+            fields = _form_fields(context)
+            with gr.Row(elem_classes="form-buttons"):
+                button = gr.Button("Submit", variant="primary", elem_id="submit-button")
+                trial = gr.Button("Try one problem first", variant="secondary", elem_id="trial-button")
+            message = gr.HTML(apply_default_css=False, elem_id="submit-message")
+        with gr.Column(elem_classes="form-checks", scale=2):
+            checks, prompt = live_html("checks"), live_html("first-prompt")
 
     def submit(*values: Any) -> str:
-        form = {name: value for name, value in zip(fields, values, strict=True) if value not in (None, "", [])}
-        try:
-            answer = shell.submitted(context.submit(form))
-        except OpenR1Error as refusal:
-            answer = shell.refused(str(refusal))
-        return f'<div class="board">{answer}</div>'
+        return _answer(context, _form(fields, values))
 
-    button.click(submit, list(fields.values()), message, queue=False, show_progress="minimal", api_visibility="private")
+    def submit_trial(*values: Any) -> str:
+        return _answer(context, {**_form(fields, values), "trial": True})
+
+    def check(*values: Any) -> Html:
+        return or_refusal(lambda: render_checks(context, _form(fields, values)))
+
+    def first_prompt(*values: Any) -> Html:
+        return or_refusal(lambda: render_first_prompt(context, _form(fields, values)))
+
+    inputs: list[Any] = list(fields.values())
+    sent: Mapping[str, Any] = {"queue": False, "show_progress": "minimal", "api_visibility": "private"}
+    button.click(submit, inputs, message, **sent)
+    trial.click(submit_trial, inputs, message, **sent)
+    typed = gr.on(
+        [field.input for field in inputs],
+        check,
+        inputs,
+        checks,
+        js=WHEN_TYPING_STOPS,
+        trigger_mode="always_last",
+        **QUIETLY,
+    )
+    typed.then(first_prompt, inputs, prompt, **QUIETLY)
+    opened = page.load(_prefilled(list(fields)), None, inputs, **QUIETLY)
+    opened.then(check, inputs, checks, **QUIETLY).then(first_prompt, inputs, prompt, **QUIETLY)
+
+
+def render_checks(context: PageContext, form: Mapping[str, Any]) -> Html:
+    """What is known of a form as it stands; nothing where this board checks at submission alone."""
+    if context.desk is None:
+        return NOTHING
+    return preflight_view.preflight_section(context.desk.check(form))
+
+
+def render_first_prompt(context: PageContext, form: Mapping[str, Any]) -> Html:
+    """The first prompt that a form would send."""
+    return NOTHING if context.desk is None else preflight_view.first_prompt_section(context.desk.first_prompt(form))
+
+
+def _answer(context: PageContext, form: dict[str, Any]) -> str:
+    try:
+        answer = shell.submitted(context.submit(form))
+    except OpenR1Error as refusal:
+        answer = shell.refused(str(refusal))
+    return f'<div class="board">{answer}</div>'
+
+
+def _form(fields: Mapping[str, Any], values: tuple[Any, ...]) -> dict[str, Any]:
+    """What was filled in, by the names that the checks know."""
+    return {name: value for name, value in zip(fields, values, strict=True) if value not in (None, "", [])}
+
+
+def _prefilled(names: list[str]) -> Any:
+    """A function that fills the form from the address: `submit?model=owner/name&benchmarks=math_500,aime_2024`."""
+
+    def fill_in(request: gr.Request) -> tuple[Any, ...]:
+        query = dict(request.query_params)
+        known = [name for name in query.get("benchmarks", "").split(",") if name in BENCHMARKS]
+        return tuple(known if name == "benchmarks" else query.get(name, "") for name in names)
+
+    return fill_in
 
 
 def _form_fields(context: PageContext) -> dict[str, gr.components.Component]:
@@ -40,7 +115,7 @@ def _form_fields(context: PageContext) -> dict[str, gr.components.Component]:
     where = "A Hub id such as owner/name" + (", or a folder on this machine." if context.local_mode else ".")
     choices = [(f"{b.title} · {b.problems} × {b.attempts}", b.name) for b in BENCHMARKS.values()]
     fields: dict[str, gr.components.Component] = {
-        "model": gr.Textbox(label="Model", info=where, max_lines=1, max_length=LONGEST_PATH),
+        "model": gr.Textbox(label="Model", info=where, max_lines=1, max_length=LONGEST_PATH, elem_id="submit-model"),
         "revision": gr.Textbox(
             label="Revision",
             info="Branch, tag or commit; empty means main. It is pinned to a commit.",
@@ -69,5 +144,7 @@ def _form_fields(context: PageContext) -> dict[str, gr.components.Component]:
             max_lines=1,
             max_length=9,
         )
-        fields["note"] = gr.Textbox(label="Note", info="Shown in the queue.", lines=2, max_length=LONGEST_NOTE)
+        fields["note"] = gr.Textbox(
+            label="Note", info="Shown in the queue and with the results.", lines=2, max_length=LONGEST_NOTE
+        )
     return fields

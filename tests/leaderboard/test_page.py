@@ -145,7 +145,7 @@ class TestInABrowser:
         expect(tab.get_by_role("heading", name="Problem p3, attempt 1")).to_be_focused()
         expect(tab.get_by_text("The answer of p3 a1: <script>alert('x')</script>")).to_be_visible()
         expect(tab.get_by_text("Let me think.")).to_be_hidden()
-        tab.get_by_text("Thinking").click()
+        tab.locator("summary", has_text="Thinking").click()
         expect(tab.get_by_text("Let me think.")).to_be_visible()
         tab.get_by_role("link", name="Next →").click()
         tab.get_by_role("link", name="Next →").click()

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from backend_jobs.leases import BEAT_S
+from backend_jobs.live_history import LiveHistory
 from backend_jobs.queue import StoreQueue
 from backend_jobs.types import JobCancelled, JobNotFound, LeaseLost, Outcome
 from evaluator.errors import OpenR1Error
@@ -53,6 +54,7 @@ class JobContext:
         self._lock = threading.Lock()
         self._lines: deque[str] = deque(maxlen=LOG_LINES)
         self._state = LiveState(job_id=job_id, updated_at=_now(), phase="running")
+        self._history = LiveHistory()
         self._unseen = True
 
     def report(
@@ -69,6 +71,7 @@ class JobContext:
                 updated_at=_now(),
                 phase=self._state.phase if phase is None else phase,
                 progress=self._state.progress if progress is None else dict(progress),
+                history=self._state.history if progress is None else self._history.add(progress),
                 training=self._state.training if training is None else dict(training),
             )
             self._unseen = True

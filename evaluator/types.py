@@ -309,13 +309,17 @@ class Measurement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """A running evaluation as people see it. Counts are attempts; `score` and `ci95` cover what is graded so far."""
+    """A running evaluation as people see it. Counts are attempts; `score` and `ci95` cover what is graded so far.
+
+    `in_flight` and `kv_usage` (0 to 1) are the engine's, over all benchmarks that it serves.
+    """
 
     phase: str
     done: int = 0
     total: int = 0
     graded: int = 0
     in_flight: int = 0
+    kv_usage: float | None = None
     score: float | None = None
     ci95: tuple[float, float] | None = None
     tokens_per_s: float | None = None

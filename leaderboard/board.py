@@ -27,6 +27,7 @@ from leaderboard.results import (
 from leaderboard.standings import standings
 from leaderboard.store import Snapshot, Store
 from leaderboard.table import TableUnreadable, read_attempts, read_attempts_slice, read_problems
+from leaderboard.trials import Trial, read_trials
 from leaderboard.types import (
     AttemptRow,
     BoardEntry,
@@ -165,6 +166,10 @@ class Board:
         stored, total = read_attempts_slice(self._attempts(row.generation_key), offset, limit)
         following = offset + limit if offset + limit < total else None
         return [attempt for attempt in stored if attempt.attempt < row.attempts_per_problem], following, total
+
+    def trials(self, job_id: str) -> tuple[Trial, ...]:
+        """What the trial of a job came to; empty where it made none. Raises TrialUnreadable."""
+        return read_trials(self._store, job_id)
 
     def curves(self) -> Curves:
         """Training curves: run -> benchmark -> one point per checkpoint, by rising step.

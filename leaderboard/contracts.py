@@ -38,6 +38,23 @@ class JobQueue(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LivePoint:
+    """One benchmark of a running job at one moment, `at_s` seconds after its worker took it.
+
+    Counts are attempts; `score` and `ci95` in points, provisional; `kv_usage` from 0 to 1. None where it is not known.
+    """
+
+    at_s: float
+    done: int
+    graded: int
+    score: float | None = None
+    ci95: tuple[float, float] | None = None
+    tokens_per_s: float | None = None
+    in_flight: int | None = None
+    kv_usage: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LiveState:
     """What a running job last said of itself. `updated_at` is UTC, ISO 8601."""
 
@@ -46,6 +63,8 @@ class LiveState:
     phase: str = ""
     progress: dict[str, Progress] = field(default_factory=dict)
     """By benchmark, in the order in which the job runs them."""
+    history: dict[str, tuple[LivePoint, ...]] = field(default_factory=dict)
+    """By benchmark: how it went so far, thinned."""
     training: dict[str, Any] = field(default_factory=dict)
     """For a training run: step, steps, loss, eta_s."""
     log_tail: str = ""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 
 from evaluator.errors import OpenR1Error
 from leaderboard.pages.frame import QUIETLY, PageContext, changed, header, live_html, live_states, or_refusal
+from leaderboard.trials import Trial
+from leaderboard.types import JobRecord, Status
 from leaderboard.views import queue as queue_view
 from leaderboard.views import shell
 from leaderboard.views.markup import NOTHING, Html
 
 QUEUE_REFRESH_S = 2.0
+TRIALS_SHOWN = 5
 
 
 def queue_page(page: gr.Blocks, context: PageContext) -> None:
@@ -24,7 +28,14 @@ def queue_page(page: gr.Blocks, context: PageContext) -> None:
     def render(job_id: str | None) -> Html:
         jobs = context.queue.jobs()
         rows = {row.plan_key: row for row in context.board.rows()}
-        return queue_view.queue_page(jobs, live_states(context, jobs), rows, may_act=context.local_mode, asked=job_id)
+        return queue_view.queue_page(
+            jobs,
+            live_states(context, jobs),
+            rows,
+            may_act=context.local_mode,
+            asked=job_id,
+            trials=_trials(context, jobs, job_id),
+        )
 
     def load(request: gr.Request) -> tuple[Any, ...]:
         job_id = dict(request.query_params).get("job")
@@ -40,6 +51,13 @@ def queue_page(page: gr.Blocks, context: PageContext) -> None:
     page.load(load, None, [asked, html, shown], **QUIETLY)
     gr.Timer(QUEUE_REFRESH_S).tick(tick, [asked, shown], [html, shown], **QUIETLY)
     html.act(act, asked, [message, html, shown], **QUIETLY)
+
+
+def _trials(context: PageContext, jobs: Sequence[JobRecord], asked: str | None) -> dict[str, tuple[Trial, ...]]:
+    """What trials came to: of the job that was asked for, and of the latest."""
+    ended = [job.submission.id for job in jobs if job.submission.trial and job.status is Status.FINISHED]
+    shown = [job_id for job_id in ended if job_id == asked or job_id in ended[:TRIALS_SHOWN]]
+    return {job_id: context.board.trials(job_id) for job_id in shown}
 
 
 def _act(context: PageContext, asked_for: object) -> Html:

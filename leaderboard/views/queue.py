@@ -8,7 +8,10 @@ from typing import Any
 from evaluator.benchmarks import BENCHMARKS
 from evaluator.types import Progress
 from leaderboard.contracts import LiveState
+from leaderboard.preflight import waiting as waiting_time
+from leaderboard.trials import Trial
 from leaderboard.types import Failure, JobKind, JobRecord, ResultRow, Status
+from leaderboard.views.live import advice, next_steps, run_charts, trial_note, trial_section
 from leaderboard.views.markup import (
     NOTHING,
     Html,
@@ -48,11 +51,12 @@ def queue_page(
     *,
     may_act: bool,
     asked: str | None = None,
+    trials: Mapping[str, Sequence[Trial]] | None = None,
 ) -> Html:
     """Every job, running ones first, then those that wait in their order, then those that ended, newest first.
 
     `jobs` come newest submission first; `rows` are published results by plan key. `asked` is the job that a link named:
-    it is marked. `may_act` shows the buttons.
+    it is marked, and its run drawn. `may_act` shows the buttons; `trials` are what trials came to, by job.
     """
     if not jobs:
         empty = fill('Nothing has been asked for yet. <a href="{link}">Submit a model</a>.', link=page_link("submit"))
@@ -60,7 +64,8 @@ def queue_page(
     running = [job for job in jobs if job.status is Status.RUNNING]
     waiting = [job for job in reversed(jobs) if job.status is Status.PENDING]
     ended = [job for job in jobs if job.status not in (Status.RUNNING, Status.PENDING)]
-    card = _Card(live=live, rows=rows, may_act=may_act, asked=asked)
+    card = _Card(live=live, rows=rows, may_act=may_act, asked=asked, trials=trials or {})
+    waits = _waits(waiting, running, jobs, live)
     return fill(
         "{heading}{unknown}{running}{waiting}{ended}",
         heading=_heading(),
@@ -69,11 +74,23 @@ def queue_page(
         waiting=_section(
             "Waiting",
             "waiting",
-            [card.show(job, position=place) for place, job in enumerate(waiting, start=1)],
+            [card.show(job, position=place, wait_s=waits[place - 1]) for place, job in enumerate(waiting, start=1)],
             "No job is waiting.",
         ),
         ended=_section("Ended", "ended", [card.show(job) for job in ended], "No job has ended yet."),
     )
+
+
+def _waits(
+    waiting: Sequence[JobRecord],
+    running: Sequence[JobRecord],
+    jobs: Sequence[JobRecord],
+    live: Mapping[str, LiveState],
+) -> list[float | None]:
+    """For each waiting job, about how long until a worker takes it; None where nothing tells."""
+    ended = [job for job in jobs if job.status not in (Status.RUNNING, Status.PENDING)]
+    states = list(live.values())
+    return [waiting_time([*running, *waiting[:place], *ended], states)[1] for place in range(len(waiting))]
 
 
 def _heading() -> Html:
@@ -105,29 +122,50 @@ class _Card:
     """One job as a list item."""
 
     def __init__(
-        self, *, live: Mapping[str, LiveState], rows: Mapping[str, ResultRow], may_act: bool, asked: str | None
+        self,
+        *,
+        live: Mapping[str, LiveState],
+        rows: Mapping[str, ResultRow],
+        may_act: bool,
+        asked: str | None,
+        trials: Mapping[str, Sequence[Trial]],
     ) -> None:
         self.live = live
         self.rows = rows
         self.may_act = may_act
         self.asked = asked
+        self.trials = trials
 
-    def show(self, job: JobRecord, position: int | None = None) -> Html:
+    def show(self, job: JobRecord, position: int | None = None, wait_s: float | None = None) -> Html:
+        asked = job.submission.id == self.asked
         state = self.live.get(job.submission.id) if job.status is Status.RUNNING else None
         return fill(
             '<li class="job {status}{asked}" data-key="{id}"{scroll}>'
-            "{head}{about}{state}{failure}{results}{buttons}</li>",
+            "{head}{about}{trial}{state}{charts}{failure}{results}{tried}{next}{buttons}</li>",
             status=STATUS_WORDS[job.status],
-            asked=" asked" if job.submission.id == self.asked else "",
-            scroll=Html(" data-scroll-here") if job.submission.id == self.asked else NOTHING,
+            asked=" asked" if asked else "",
+            scroll=Html(" data-scroll-here") if asked else NOTHING,
             id=job.submission.id,
-            head=_head(job, position),
+            head=_head(job, position, wait_s),
+            trial=trial_note() if job.submission.trial else NOTHING,
+            charts=self._charts(job, state, asked=asked),
+            tried=trial_section(self.trials.get(job.submission.id, ())),
+            next=next_steps(job),
             about=_about(job),
             state=_live(job, state),
             failure=_failure(job.failure),
             results=self._results(job),
             buttons=_buttons(job) if self.may_act else NOTHING,
         )
+
+    def _charts(self, job: JobRecord, state: LiveState | None, *, asked: bool) -> Html:
+        """The run in pictures for the job that the reader follows, else a link to them."""
+        if state is None or not state.history:
+            return NOTHING
+        if asked:
+            return run_charts(state)
+        link = page_link("queue", job=job.submission.id)
+        return fill('<p class="next"><a href="{link}">Watch this run</a></p>', link=link)
 
     def _results(self, job: JobRecord) -> Html:
         if not job.results:
@@ -143,7 +181,7 @@ class _Card:
         return f"{_title(row.benchmark)} {points(row.statistics.score)}" if row else key
 
 
-def _head(job: JobRecord, position: int | None) -> Html:
+def _head(job: JobRecord, position: int | None, wait_s: float | None) -> Html:
     submission = job.submission
     what = "Training" if submission.kind is JobKind.TRAIN else ", ".join(map(_title, submission.benchmarks))
     return fill(
@@ -154,7 +192,13 @@ def _head(job: JobRecord, position: int | None) -> Html:
         what=what,
         note=fill(' · <q dir="auto">{note}</q>', note=submission.note) if submission.note else NOTHING,
         badge=badge(STATUS_WORDS[job.status], STATUS_WORDS[job.status]),
-        place=fill(' <span class="place">position {n}</span>', n=position) if position else NOTHING,
+        place=fill(
+            ' <span class="place">position {n}{wait}</span>',
+            n=position,
+            wait=f", about {duration(wait_s)}" if wait_s else "",
+        )
+        if position
+        else NOTHING,
     )
 
 
@@ -238,8 +282,9 @@ def _failure(failure: Failure | None) -> Html:
     if failure is None:
         return NOTHING
     return fill(
-        '<div class="failure"><p><code>{code}</code> <span dir="auto">{reason}</span></p>{log}</div>',
+        '<div class="failure"><p><code>{code}</code> <span dir="auto">{reason}</span></p>{advice}{log}</div>',
         code=failure.code,
+        advice=advice(failure.code),
         reason=failure.reason,
         log=_log("Last log lines", failure.log_tail),
     )

@@ -17,7 +17,6 @@ from evaluator.errors import PlanRejected
 from evaluator.plan import plan_key
 from evaluator.prepare import Options
 from evaluator.types import Progress
-from leaderboard import trials
 from leaderboard.contracts import JobQueue
 from leaderboard.results import publish_changes
 from leaderboard.store import Changes, Snapshot
@@ -51,8 +50,7 @@ class JobRunner:
             retry=f"{submission.id} retry {record.retried}" if record.retried else None,
             patient=True,
             options=Options(
-                attempts=trials.ATTEMPTS if submission.trial else submission.attempts,
-                limit=trials.PROBLEMS if submission.trial else None,
+                attempts=submission.attempts,
                 max_tokens=submission.max_tokens,
                 tensor_parallel_size=submission.tensor_parallel_size,
             ),
@@ -60,8 +58,6 @@ class JobRunner:
         checkpoint, measurements = run_evaluation(
             ask, self._settings, on_progress=show, cancelled=context.cancelled, expected_commit=submission.commit
         )
-        if submission.trial:
-            return Outcome(changes=trials.trial_changes(measurements, submission.id))
         measured_at = datetime.now(UTC).isoformat(timespec="seconds")
 
         def changes(stored: Snapshot) -> Changes:

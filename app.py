@@ -18,12 +18,12 @@ from starlette.requests import Request
 from backend_jobs.beats import COMMIT_EVERY_S, Beats
 from backend_jobs.clock import Clock
 from backend_jobs.demo import queue_demo
-from backend_jobs.evaluate_job import resolve_model
 from backend_jobs.keeper import WorkerKeeper
 from backend_jobs.leases import HUB_LEASE_S, LEASE_S
 from backend_jobs.logs import log_to_stderr
 from backend_jobs.preflight import Preflighter
 from backend_jobs.queue import StoreQueue
+from backend_jobs.weights import resolve_model
 from leaderboard.api.application import build_api, build_root
 from leaderboard.api.context import ApiContext, Visitor
 from leaderboard.board import Board

@@ -23,12 +23,12 @@ from evaluator.engine import RunningEngine, given_engine
 from evaluator.evaluate import evaluate
 from evaluator.grading_pool import GraderPool
 from evaluator.journal import Journal
-from evaluator.prepare import Evaluation, Options
+from evaluator.prepare import Evaluation
 from evaluator.recordings import Recording, evaluations_of, read_recordings, recorded_attempts, replies_to
 from evaluator.replay import ReplayServer
 from evaluator.types import EvalPlan, Measurement, Score, Verdict
 
-CONCURRENCY = Options().concurrency
+CONCURRENCY = 128
 VERDICTS = tuple(verdict.value for verdict in Verdict)
 
 

@@ -66,12 +66,18 @@ def parser(settings: Settings) -> argparse.ArgumentParser:
     plan.add_argument("recipe", nargs="?", type=Path, help="a training recipe, instead of --model and --benchmark")
     _what_to_measure(plan, required=False)
     _how_to_measure(plan)
+    plan.add_argument(
+        "--gpus", metavar="G", help="plan for h200x8, '2x8 H100', l40sx4, rtx4090, cpu ... (what is here)"
+    )
+    plan.add_argument("--gpu-price", type=float, metavar="P", help="dollars per GPU and hour (a list price)")
+    plan.add_argument("--json", action="store_true", help="make the last line one JSON object")
     plan.set_defaults(run=verbs.plan)
 
     evaluate = of.add_parser("evaluate", help="measure a checkpoint on benchmarks, here and now")
     _what_to_measure(evaluate, required=True)
     _how_to_measure(evaluate)
     evaluate.add_argument("--journal", type=Path, metavar="F", help="keep (and take) completions in this file")
+    evaluate.add_argument("--events", type=Path, metavar="F", help="append what happens there, one JSON object a line")
     evaluate.add_argument("--retry-refused", action="store_true", help="ask again for what an engine refused before")
     evaluate.add_argument("--store", metavar="S", help="publish the rows there; without it nothing is published")
     evaluate.add_argument("--json", action="store_true", help="make the last line one JSON object")
@@ -180,13 +186,16 @@ def _what_to_measure(verb: argparse.ArgumentParser, *, required: bool) -> None:
 
 def _how_to_measure(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
-        "--endpoint", metavar="URL", help="an OpenAI base URL ending in /v1, instead of an engine of ours"
+        "--endpoint", nargs="+", metavar="URL", help="OpenAI base URLs ending in /v1, instead of an engine of ours"
     )
     verb.add_argument("--attempts", type=_positive, metavar="N", help="attempts per problem (the protocol's)")
     verb.add_argument("--max-tokens", type=_positive, metavar="N", help="answer budget in tokens (the protocol's)")
     verb.add_argument("--tensor-parallel-size", type=_positive, metavar="N", help="GPUs per engine (planned)")
     verb.add_argument("--limit", type=_positive, metavar="K", help="only K problems; such a run is never published")
-    verb.add_argument("--concurrency", type=_positive, metavar="N", help="requests in flight")
+    verb.add_argument("--replicas", type=_positive, metavar="N", help="engines behind one queue (planned)")
+    verb.add_argument(
+        "--concurrency", type=_positive, metavar="N", help="requests in flight (what the engines can take)"
+    )
 
 
 def _positive(text: str) -> int:

@@ -12,20 +12,22 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from backend_jobs.weights import Weights, download, find_weights
 from evaluator import template
-from evaluator.checkpoint import board_name, local_checkpoint, prepare_serving_folder, read_shape
+from evaluator.checkpoint import board_name, prepare_serving_folder
 from evaluator.client import Endpoint, run_async
-from evaluator.devices import find_devices
-from evaluator.engine import RunningEngine, given_engine, local_engine, prompt_text
+from evaluator.devices import Devices, find_devices
+from evaluator.engine import Launch, RunningEngine, given_engine, local_engine, prompt_text
 from evaluator.engine_plan import EnginePlan, plan_engine
-from evaluator.errors import Cancelled, CheckpointRejected
-from evaluator.evaluate import evaluate
+from evaluator.errors import CheckpointRejected
+from evaluator.evaluate import Priors, evaluate
+from evaluator.forecast import Forecast, forecast, work_of
 from evaluator.grading_pool import GraderPool
 from evaluator.journal import Journal
+from evaluator.journal_parts import Parts
+from evaluator.plan import requests
 from evaluator.prepare import Evaluation, Options, PromptFacts, load_all, local_prompt_facts, make_plans
 from evaluator.types import Checkpoint, Measurement, Progress, Sample
-from leaderboard import hub
-from leaderboard.submissions import ResolvedModel, resolve_folder
 from settings import Settings
 
 COMMIT = re.compile(r"[0-9a-f]{40}|sha256:[0-9a-f]{64}")
@@ -43,6 +45,15 @@ class Ask:
     revision: str | None = None
     options: Options = field(default_factory=Options)
     endpoint: str | None = None
+    more_endpoints: tuple[str, ...] = ()
+    """Other servers of the same weights, behind the same queue."""
+    devices: Devices | None = None
+    """Hardware to plan for that is not here. None means what this machine has."""
+    dollars_per_gpu_hour: float | None = None
+    priors: Priors = field(default_factory=dict)
+    """How long earlier models thought about each problem."""
+    parts: Parts | None = None
+    """Where answers are shared with other machines that may take the work over."""
     journal: Path | None = None
     retry: str | None = None
     """The occasion on which a person said that what an engine refused may be asked once more; each counts once."""
@@ -52,11 +63,15 @@ class Ask:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
-    """Plans that are ready to run, and what will serve them. `engine_plan` is None with a given endpoint."""
+    """Plans that are ready to run, and what will serve them: an `engine` that runs already, or else the `weights` as
+    `engine_plan` says, which takes what `forecast` says.
+    """
 
     checkpoint: Checkpoint
     evaluations: tuple[Evaluation, ...]
+    weights: Weights | None = None
     engine_plan: EnginePlan | None = None
+    forecast: Forecast | None = None
     engine: RunningEngine | None = None
 
 
@@ -81,8 +96,8 @@ def run_evaluation(
 
 
 def prepare(ask: Ask, settings: Settings) -> Prepared:
-    """Plans without running anything. Downloads the checkpoint where it is on the Hub."""
-    return run_async(_prepare(ask, settings, lambda _: None, threading.Event()))
+    """Plans without running anything. Of a checkpoint on the Hub only its small files are downloaded."""
+    return run_async(_prepare(ask, settings, lambda _: None))
 
 
 async def _run(
@@ -94,13 +109,15 @@ async def _run(
     accept: Callable[[Prepared], None],
 ) -> tuple[Checkpoint, list[Measurement]]:
     news = _News(ask.benchmarks, on_progress)
-    prepared = await _prepare(ask, settings, news.say, cancelled)
+    prepared = await _prepare(ask, settings, news.say)
     if expected_commit is not None and prepared.checkpoint.commit != expected_commit:
         raise CheckpointRejected(
             f"{ask.model} has changed since it was submitted ({expected_commit[:19]} then, "
             f"{(prepared.checkpoint.commit or 'unknown')[:19]} now); submit it again"
         )
     accept(prepared)
+    if prepared.weights is not None:
+        await asyncio.to_thread(download, prepared.weights, settings, news.say, cancelled)
     cancel = asyncio.Event()
     watcher = asyncio.create_task(_watch(cancelled, cancel))
     journal_path = ask.journal or default_journal(settings, prepared.checkpoint)
@@ -113,6 +130,8 @@ async def _run(
                 journal=journal,
                 grader=grader,
                 concurrency=ask.options.concurrency,
+                priors=ask.priors,
+                parts=ask.parts,
                 on_progress=news.show,
                 cancel=cancel,
                 retry=ask.retry,
@@ -123,63 +142,41 @@ async def _run(
     return prepared.checkpoint, measurements
 
 
-async def _prepare(ask: Ask, settings: Settings, say: Callable[[str], None], cancelled: threading.Event) -> Prepared:
+async def _prepare(ask: Ask, settings: Settings, say: Callable[[str], None]) -> Prepared:
     say("reading the benchmarks")
     loaded = await asyncio.to_thread(load_all, ask.benchmarks, ask.options, settings.benchmark_mirror)
     samples = [sample for _, _, these in loaded for sample in these]
-    most_tokens = max(ask.options.max_tokens or bench.max_tokens for bench, _, _ in loaded)
     if ask.endpoint:
-        endpoint = Endpoint(base_url=ask.endpoint.rstrip("/"), model=ask.model, api_key=settings.endpoint_api_key)
-        engine = await given_engine(endpoint)
+        endpoint, *others = [
+            Endpoint(base_url=url.rstrip("/"), model=ask.model, api_key=settings.endpoint_api_key)
+            for url in (ask.endpoint, *ask.more_endpoints)
+        ]
+        engine = await given_engine(endpoint, *others)
         facts = await _endpoint_prompt_facts(endpoint, samples)
         checkpoint = Checkpoint(model=ask.model, revision=ask.revision, commit=_commit(ask.revision))
-        plans = make_plans(checkpoint, loaded, options=ask.options, facts=facts, endpoint=endpoint.base_url)
-        return Prepared(checkpoint=checkpoint, evaluations=tuple(plans), engine=engine)
+        plans = tuple(make_plans(checkpoint, loaded, options=ask.options, facts=facts, endpoint=endpoint.base_url))
+        return Prepared(checkpoint=checkpoint, evaluations=plans, engine=engine)
     say("reading the checkpoint")
-    checkpoint = await asyncio.to_thread(find_checkpoint, ask.model, ask.revision, settings, say, cancelled)
+    weights = await asyncio.to_thread(find_weights, ask.model, ask.revision, settings)
+    checkpoint = weights.checkpoint
     assert checkpoint.path is not None
     facts = await asyncio.to_thread(local_prompt_facts, checkpoint.path, samples)
-    plans = make_plans(checkpoint, loaded, options=ask.options, facts=facts)
+    plans = tuple(make_plans(checkpoint, loaded, options=ask.options, facts=facts))
+    work = work_of([(each.plan, len(requests(each.plan, each.samples))) for each in plans], facts.tokens or 0)
+    devices = ask.devices or find_devices(dict(settings.child_environment).get("CUDA_VISIBLE_DEVICES"))
     engine_plan = plan_engine(
-        read_shape(checkpoint.path),
-        devices=find_devices(dict(settings.child_environment).get("CUDA_VISIBLE_DEVICES")),
-        prompt_tokens=facts.tokens or 0,
-        max_tokens=most_tokens,
+        weights.shape,
+        devices=devices,
+        prompt_tokens=work.prompt_tokens,
+        max_tokens=work.max_tokens,
         tensor_parallel_size=ask.options.tensor_parallel_size,
+        replicas=ask.options.replicas,
+        mean_tokens=work.each.mean,
     )
-    return Prepared(checkpoint=checkpoint, evaluations=tuple(plans), engine_plan=engine_plan)
-
-
-def find_checkpoint(
-    model: str, revision: str | None, settings: Settings, say: Callable[[str], None], cancelled: threading.Event
-) -> Checkpoint:
-    """The weights behind a name: a local folder as it is, a Hub id at one commit, downloaded once.
-
-    Raises:
-        Cancelled: `cancelled` was set; what was downloaded stays, and the next call continues.
-        CheckpointRejected: there is no such folder or repository, or it holds nothing that can be served.
-    """
-    folder = Path(model)
-    if folder.is_dir():
-        return local_checkpoint(folder)
-    found = hub.resolve_commit(model, revision, token=settings.hub_token)
-    into = settings.data_dir / "hub" / model.replace("/", "--") / found.commit
-
-    def show(done: int, total: int) -> None:
-        if cancelled.is_set():
-            raise Cancelled("the download was cancelled; what is here stays, run it again to continue")
-        say(f"downloading {model}: {done / 1e9:.2f} of {total / 1e9:.2f} GB")
-
-    path = hub.download_checkpoint(model, found.commit, into, token=settings.hub_token, progress=show)
-    return Checkpoint(model=model, revision=revision, commit=found.commit, path=path)
-
-
-def resolve_model(model: str, revision: str | None, settings: Settings) -> ResolvedModel:
-    """The weights behind what a form names: a local folder's hash, or the Hub commit that a revision is now."""
-    if Path(model).is_dir():
-        return resolve_folder(Path(model))
-    found = hub.resolve_commit(model, revision, token=settings.hub_token)
-    return ResolvedModel(model=model, source=model, revision=revision, commit=found.commit)
+    expected = forecast(work, engine_plan, weights.shape, devices, dollars_per_gpu_hour=ask.dollars_per_gpu_hour)
+    return Prepared(
+        checkpoint=checkpoint, evaluations=plans, weights=weights, engine_plan=engine_plan, forecast=expected
+    )
 
 
 def default_journal(settings: Settings, checkpoint: Checkpoint) -> Path:
@@ -224,8 +221,8 @@ async def _serve(
     run = f"{os.getpid()}-{threading.get_ident()}"
     work, served = _engine_work(settings, run), serving_folder(settings, run)
     try:
-        async with local_engine(
-            engine_plan,
+        launch = Launch(
+            plan=engine_plan,
             folder=prepare_serving_folder(checkpoint.path, served),
             served_name=checkpoint.model,
             python=settings.engine_python,
@@ -234,7 +231,8 @@ async def _serve(
             home=settings.data_dir / "engines" / "home",
             on_progress=say,
             cancelled=cancelled.is_set,
-        ) as engine:
+        )
+        async with local_engine(launch) as engine:
             yield engine
     except BaseException:
         shutil.rmtree(served, ignore_errors=True)

@@ -14,12 +14,16 @@ from backend_jobs.training.events import CheckpointReady, Finished, Started, Ste
 from backend_jobs.types import Outcome
 from backend_jobs.worker import JobContext
 from evaluator.errors import PlanRejected
-from evaluator.plan import plan_key
+from evaluator.plan import generation_key, plan_key
 from evaluator.prepare import Options
 from evaluator.types import Progress
+from leaderboard.board import Board
 from leaderboard.contracts import JobQueue
+from leaderboard.journal_parts import StoreParts, without_parts
+from leaderboard.priors import length_priors
 from leaderboard.results import publish_changes
 from leaderboard.store import Changes, Snapshot
+from leaderboard.stores import open_store
 from leaderboard.submissions import SubmissionRejected, check_submission, resolve_folder
 from leaderboard.types import JobKind, JobRecord, Submission
 from settings import Settings
@@ -43,12 +47,15 @@ class JobRunner:
         def show(progress: Mapping[str, Progress]) -> None:
             context.report(progress=dict(progress))
 
+        store = open_store(self._settings.store)
         ask = Ask(
             model=submission.source,
             revision=submission.commit if submission.source == submission.model else None,
             benchmarks=submission.benchmarks,
             retry=f"{submission.id} retry {record.retried}" if record.retried else None,
             patient=True,
+            priors=length_priors(Board(store), submission.benchmarks),
+            parts=StoreParts(store),
             options=Options(
                 attempts=submission.attempts,
                 max_tokens=submission.max_tokens,
@@ -61,9 +68,10 @@ class JobRunner:
         measured_at = datetime.now(UTC).isoformat(timespec="seconds")
 
         def changes(stored: Snapshot) -> Changes:
-            return publish_changes(
+            published = publish_changes(
                 measurements, checkpoint=checkpoint, measured_at=measured_at, submission=submission, stored=stored
             )[1]
+            return {**without_parts(stored, [generation_key(done.plan) for done in measurements]), **published}
 
         return Outcome(results=tuple(plan_key(done.plan) for done in measurements), changes=changes)
 

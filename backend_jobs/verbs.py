@@ -16,39 +16,40 @@ from datetime import UTC, datetime
 from queue import SimpleQueue
 from typing import Any
 
+from backend_jobs.anchor import CONCURRENCY, anchor_table
 from backend_jobs.anchor import anchor as run_anchor
-from backend_jobs.anchor import anchor_table
 from backend_jobs.clock import Clock
 from backend_jobs.evaluate_job import (
     Ask,
     grading_workers,
     prepare,
-    resolve_model,
     run_evaluation,
-    serving_folder,
 )
 from backend_jobs.jobs import JobRunner, as_line, submit_checkpoint
-from backend_jobs.progress import Bars
+from backend_jobs.plan_verb import describe
+from backend_jobs.progress import Bars, Events, events_to
 from backend_jobs.queue import StoreQueue
 from backend_jobs.recipes import load_recipe, recipe_hash
 from backend_jobs.train import run_folders
 from backend_jobs.train import train as run_training
 from backend_jobs.training.events import CheckpointReady, TrainEvent
+from backend_jobs.weights import resolve_model
 from backend_jobs.worker import Worker
 from evaluator.audit import FileAudit
 from evaluator.benchmarks import benchmark
-from evaluator.engine_plan import server_command, server_environment
-from evaluator.errors import PlanRejected
+from evaluator.devices import Devices, this_processor
+from evaluator.errors import OpenR1Error, PlanRejected
 from evaluator.grade_file import grade_file
 from evaluator.grading_pool import GraderPool
+from evaluator.hardware import named_devices
 from evaluator.measure import report
-from evaluator.plan import generation_key, plan_key, protocol_key
 from evaluator.prepare import Options
 from evaluator.samples import load_samples
-from evaluator.types import Checkpoint, Measurement, to_json
+from evaluator.types import Checkpoint, Measurement, Progress, to_json
 from leaderboard.board import Board
 from leaderboard.compare import compare_results, comparison_lines, comparison_report
 from leaderboard.live import FileLive
+from leaderboard.priors import length_priors
 from leaderboard.results import publish_changes
 from leaderboard.store import Changes, Snapshot, update
 from leaderboard.stores import open_store
@@ -110,42 +111,49 @@ def plan(options: argparse.Namespace, settings: Settings) -> Result:
         }
     if not options.model or not options.benchmark:
         raise PlanRejected("plan wants a RECIPE, or --model and --benchmark")
-    prepared = prepare(_ask(options), settings)
-    plans = [
-        {
-            "benchmark": e.plan.benchmark,
-            "generations": len(e.samples) * (1 if e.samples[0].attempt is not None else e.plan.attempts),
-            "max_tokens": e.plan.max_tokens,
-            "plan_key": plan_key(e.plan),
-            "generation_key": generation_key(e.plan),
-            "protocol_key": protocol_key(e.plan),
-        }
-        for e in prepared.evaluations
-    ]
-    checkpoint, engine = prepared.checkpoint, prepared.engine_plan
-    described: dict[str, Any] = {"model": checkpoint.model, "commit": checkpoint.commit, "plans": plans}
-    if engine is not None:
-        folder = serving_folder(settings, "<process>-<thread>")
-        command = server_command(
-            engine, python=settings.engine_python, folder=folder, served_name=checkpoint.model, port=8000
-        )
-        variables = [f"{name}='{value}'" for name, value in server_environment(engine).items()]
-        described |= {"reasons": list(engine.reasons), "server": " ".join([*variables, *command])}
-    return described
+    devices = _devices(options.gpus)
+    asked = replace(_ask(options), devices=devices, dollars_per_gpu_hour=options.gpu_price)
+    return describe(prepare(asked, settings), settings)
+
+
+def _devices(gpus: str | None) -> Devices | None:
+    if gpus is None:
+        return None
+    return this_processor() if gpus.strip().lower() == "cpu" else named_devices(gpus)
 
 
 def evaluate(options: argparse.Namespace, settings: Settings) -> Result:
     """Measure one checkpoint, here and now."""
     if options.store and options.limit:
         raise PlanRejected("a --limit run is never published; leave out --store, or --limit")
+    ask = _ask(options)
+    if options.store:
+        ask = replace(ask, priors=length_priors(Board(open_store(options.store)), ask.benchmarks))
+    cancelled = threading.Event()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: cancelled.set())
     bars = Bars()
-    checkpoint, measurements = run_evaluation(
-        _ask(options), settings, on_progress=bars.show, cancelled=threading.Event()
-    )
-    bars.end()
+    with events_to(options.events) as stream:
+        events = Events(stream) if stream is not None else None
+
+        def show(progress: Mapping[str, Progress]) -> None:
+            bars.show(progress)
+            if events is not None:
+                events.show(progress)
+
+        try:
+            checkpoint, measurements = run_evaluation(ask, settings, on_progress=show, cancelled=cancelled)
+        except OpenR1Error as error:
+            if events is not None:
+                events.write("failed", code=error.code, reason=str(error))
+            raise
+        bars.end()
+        reports = [report(measurement) for measurement in measurements]
+        if events is not None:
+            for told in reports:
+                events.write("finished", result=told)
     if options.store:
         _publish(options.store, checkpoint, measurements)
-    reports = [report(measurement) for measurement in measurements]
     return reports[0] if len(reports) == 1 else {"measurements": reports}
 
 
@@ -187,7 +195,7 @@ def anchor(options: argparse.Namespace, _: Settings) -> Result:
     checked = run_anchor(
         options.completions,
         opened=options.opened,
-        concurrency=options.concurrency or Options().concurrency,
+        concurrency=options.concurrency or CONCURRENCY,
         say=lambda line: print(line, file=sys.stderr),
     )
     if options.json:
@@ -244,13 +252,17 @@ def _ask(options: argparse.Namespace) -> Ask:
         max_tokens=options.max_tokens,
         limit=options.limit,
         tensor_parallel_size=options.tensor_parallel_size,
+        replicas=options.replicas,
+        concurrency=options.concurrency,
     )
+    endpoint, *others = options.endpoint or [None]
     return Ask(
         model=options.model,
         revision=options.revision,
         benchmarks=tuple(options.benchmark),
-        options=replace(chosen, concurrency=options.concurrency) if options.concurrency else chosen,
-        endpoint=options.endpoint,
+        options=chosen,
+        endpoint=endpoint,
+        more_endpoints=tuple(others),
         journal=getattr(options, "journal", None),
         retry=f"by hand, {time.time_ns()}" if getattr(options, "retry_refused", False) else None,
     )

@@ -45,13 +45,12 @@ def request_body(request: Request, model: str) -> bytes:
     name that every server knows.
     """
     sampling = request.sampling
-    messages = [{"role": "user", "content": request.prompt}]
-    if request.system_prompt is not None:
-        messages.insert(0, {"role": "system", "content": request.system_prompt})
+    system = (("system", request.system_prompt),) if request.system_prompt is not None else ()
+    conversation = request.messages or (*system, ("user", request.prompt))
     return orjson.dumps(
         {
             "model": model,
-            "messages": messages,
+            "messages": [{"role": role, "content": content} for role, content in conversation],
             "n": 1,
             "stream": False,
             "seed": request.seed,

@@ -24,6 +24,7 @@ SERVED_PATTERNS = (
 )
 # A file beside the config that says what the weights are quantized with, where the config itself does not.
 QUANTIZATION_FILES = (("hf_quant_config.json", "modelopt"), ("quantize_config.json", "gptq"))
+EXPERTS = ("n_routed_experts", "num_local_experts", "num_experts")
 LINEAGE_FILE = "lineage.json"
 LARGEST_JSON_BYTES = 64 * 1024 * 1024
 READ_BYTES = 1 << 20
@@ -31,7 +32,11 @@ READ_BYTES = 1 << 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelShape:
-    """What a config declares, as far as planning needs it. Sizes in elements, `weight_bytes` on disk."""
+    """What a config declares, as far as planning needs it. Sizes in elements, `weight_bytes` on disk.
+
+    `latent_dim` is what latent attention (MLA) keeps of one token in one layer; None for attention with KV heads.
+    `experts` is 0 for a dense model.
+    """
 
     architecture: str
     layers: int
@@ -42,6 +47,9 @@ class ModelShape:
     vocab: int
     context: int
     weight_bytes: int
+    latent_dim: int | None = None
+    experts: int = 0
+    experts_per_token: int = 0
 
 
 def is_served(name: str) -> bool:
@@ -134,7 +142,17 @@ def read_shape(folder: Path) -> ModelShape:
         vocab=_positive(text, "vocab_size", folder),
         context=_positive(text, "max_position_embeddings", folder),
         weight_bytes=sum(path.stat().st_size for path in folder.glob("*.safetensors")),
+        latent_dim=_latent_dim(text, folder),
+        experts=next((_positive(text, name, folder) for name in EXPERTS if text.get(name)), 0),
+        experts_per_token=_positive(text, "num_experts_per_tok", folder) if text.get("num_experts_per_tok") else 0,
     )
+
+
+def _latent_dim(config: dict[str, Any], folder: Path) -> int | None:
+    """Numbers that latent attention keeps per token and layer: the compressed vector, the rotated part of the key."""
+    if not config.get("kv_lora_rank"):
+        return None
+    return _positive(config, "kv_lora_rank", folder) + _positive(config, "qk_rope_head_dim", folder)
 
 
 def read_quantization(folder: Path) -> str | None:

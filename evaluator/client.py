@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Sequence, Sized
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -21,16 +22,16 @@ from evaluator.concurrency import MOST, Controller
 from evaluator.connection import Endpoint, EngineUnreachable, allow_connections, fetch, run_async
 from evaluator.errors import Cancelled, EngineFailed
 from evaluator.order import LengthOrder, Order
-from evaluator.replica import Replica, ReplicaState, ReplicaSummary, Served, Standing
+from evaluator.recovery import Recovery
+from evaluator.replica import Replica, ReplicaState, Served, Standing
 from evaluator.retry import RetryPolicy
-from evaluator.types import Completion, Refusal, Request
+from evaluator.types import Completion, Refusal, ReplicaRecord, Request
 
 __all__ = [
     "LOOK_AHEAD",
     "Endpoint",
     "EngineUnreachable",
     "ReplicaState",
-    "ReplicaSummary",
     "Served",
     "StreamState",
     "StreamSummary",
@@ -48,10 +49,15 @@ OnAnswer = Callable[[Request, Completion | Refusal], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StreamState:
-    """A stream at this moment: `waiting` is what has been read and not been sent."""
+    """A stream at this moment.
+
+    `waiting` is what has been read and not been sent; `in_flight` what is at a server, by generation key, and `age_s`
+    how long all of that has been there, added up.
+    """
 
     waiting: int
-    in_flight: int
+    in_flight: Mapping[str, int]
+    age_s: float
     replicas: tuple[ReplicaState, ...]
 
 
@@ -65,7 +71,7 @@ class StreamSummary:
     transient_faults: int
     back_pressure: int
     wall_s: float
-    replicas: tuple[ReplicaSummary, ...] = ()
+    replicas: tuple[ReplicaRecord, ...] = ()
 
 
 async def stream(
@@ -80,6 +86,7 @@ async def stream(
     policy: RetryPolicy = RetryPolicy(),  # noqa: B008  (frozen)
     alive: Callable[[], None] | None = None,
     on_state: Callable[[StreamState], None] | None = None,
+    on_summary: Callable[[StreamSummary], None] | None = None,
 ) -> StreamSummary:
     """Have every request answered, by whichever server has room, in the order that `order` chooses.
 
@@ -87,7 +94,8 @@ async def stream(
     requests before they are sent, so that it may be longer than memory. `on_answer` is called once per request, from
     the event loop, before its slot is used again: while it runs nothing else does, so a slow one slows the stream.
     `concurrency` is how many requests are in flight over all servers; None lets each server's metrics decide. `order`
-    is a LengthOrder unless given. `alive` is that of a single server (see `Served`). `on_state` is told once a second.
+    is a LengthOrder unless given. `alive` is that of a single server (see `Served`). `on_state` is told once a second,
+    `on_summary` once, however the stream ends.
 
     Raises:
         PlanRejected: this process may not open `concurrency` connections.
@@ -107,7 +115,13 @@ async def stream(
         on_answer=on_answer,
         on_state=on_state,
     )
-    return await run.run(cancel)
+    try:
+        await run.run(cancel)
+    finally:
+        summary = run.summary()
+        if on_summary is not None:
+            on_summary(summary)
+    return summary
 
 
 def _as_served(
@@ -156,13 +170,16 @@ class _Stream:
             )
             for served in servers
         ]
+        self.recovery = Recovery(self.replicas, policy=policy, start=self._start, on_open=self.fill)
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.tasks: set[asyncio.Task[None]] = set()
         self.closed = False
+        self.in_flight: Counter[str] = Counter()
+        self.sent_at = 0.0  # added up over what is in flight, in seconds since the start
         self.answered = self.suspicions = 0
         self.started = self.last_answer = monotonic()
 
-    async def run(self, cancel: asyncio.Event) -> StreamSummary:
+    async def run(self, cancel: asyncio.Event) -> None:
         """Until everything is answered, something ends the run, or `cancel` is set."""
         stop = asyncio.create_task(cancel.wait())
         try:
@@ -182,7 +199,6 @@ class _Stream:
                 task.cancel()
             await asyncio.gather(stop, *self.tasks, return_exceptions=True)
             await asyncio.gather(*(replica.connection.close() for replica in self.replicas))
-        return self.summary()
 
     def fill(self) -> None:
         """Give every server as many requests as it has room for, the least filled first."""
@@ -201,7 +217,7 @@ class _Stream:
 
     def summary(self) -> StreamSummary:
         """The counts so far."""
-        replicas = tuple(replica.summary() for replica in self.replicas)
+        replicas = tuple(replica.record() for replica in self.replicas)
         return StreamSummary(
             answered=sum(each.answered for each in replicas),
             refused=sum(each.refused for each in replicas),
@@ -224,7 +240,10 @@ class _Stream:
     def _state(self) -> StreamState:
         replicas = tuple(replica.state() for replica in self.replicas)
         return StreamState(
-            waiting=len(self.backlog), in_flight=sum(each.in_flight for each in replicas), replicas=replicas
+            waiting=len(self.backlog),
+            in_flight={key: count for key, count in self.in_flight.items() if count},
+            age_s=self.in_flight.total() * (monotonic() - self.started) - self.sent_at,
+            replicas=replicas,
         )
 
     async def _slot(self, replica: Replica, first: Request) -> None:
@@ -247,15 +266,20 @@ class _Stream:
             replica.served.alive()
         except EngineFailed as dead:
             self.backlog.give_back(request)
-            self._suspect(replica, dead)
+            self.recovery.suspect(replica, dead)
             return False
         suspicions, retries = replica.suspicions, self.backlog.retries(request)
         body = request_body(request, replica.connection.endpoint.model)
         replica.sending(request)
+        sent_at = monotonic() - self.started
+        self.in_flight[request.generation_key] += 1
+        self.sent_at += sent_at
         try:
             outcome = await replica.connection.ask(request, body, retries=retries)
         finally:
             replica.in_flight -= 1
+            self.in_flight[request.generation_key] -= 1
+            self.sent_at -= sent_at
         match outcome:
             case Busy():
                 return self._turned_away(replica, request, outcome)
@@ -312,73 +336,7 @@ class _Stream:
         broken = replica.in_a_row > self.policy.faults_in_a_row
         message = f"{replica.name} failed {replica.in_a_row} times in a row without one answer in between; {last}."
         advice = "Look at the server's log; a new run continues from the journal"
-        self._suspect(replica, EngineFailed(f"{message} {advice}") if broken else None, fault.what)
-
-    def _suspect(self, replica: Replica, failure: EngineFailed | None, what: str = "") -> None:
-        """Pause a server until it is well. `failure` is set where it is known to be broken."""
-        if replica.standing is Standing.OPEN:
-            replica.suspicions += 1
-            replica.standing, replica.unwell_since = Standing.PAUSED, monotonic()
-            self._start(self._recover(replica, failure, what))
-
-    async def _recover(self, replica: Replica, failure: EngineFailed | None, what: str) -> None:
-        if failure is None:
-            try:
-                await self._until_well(replica, what)
-            except EngineFailed as found:
-                failure = found
-        if failure is not None:
-            await self._renew(replica, failure)
-        replica.standing, replica.unwell_since = Standing.OPEN, None
-        self.fill()
-
-    async def _until_well(self, replica: Replica, what: str) -> None:
-        """Returns when /health says so. A server without that route gets a growing pause instead.
-
-        While others answer it is probed for as long as they do; with none left, or an engine of ours, not for long.
-        """
-        since, turn = monotonic(), replica.in_a_row
-        while True:
-            replica.served.alive()
-            await asyncio.sleep(self.policy.delay_s(turn))
-            unwell = await replica.connection.unwell()
-            if unwell is None:
-                return
-            too_long = monotonic() - since > self.policy.outage_s
-            if too_long and (replica.served.restart is not None or not self._others_usable(replica)):
-                raise EngineUnreachable(
-                    f"{replica.connection.endpoint.root} has been unwell for {self.policy.outage_s:g} s ({unwell}); it "
-                    f"began with: {what}. Start it again; a new run continues from the journal"
-                )
-            turn += 1
-
-    async def _renew(self, replica: Replica, failure: EngineFailed) -> None:
-        """Start an engine of ours again, a bounded number of times; else leave its work to others for a while.
-
-        Raises:
-            EngineFailed: `failure`, where no other server is left.
-        """
-        restart = replica.served.restart
-        while restart is not None and replica.restarts < self.policy.restarts:
-            replica.restarts, replica.renewing = replica.restarts + 1, True
-            try:
-                endpoint = await restart()
-            except EngineFailed as again:
-                failure = again
-            else:
-                await replica.moved(endpoint)
-                replica.in_a_row = 0
-                return
-            finally:
-                replica.renewing = False
-        replica.standing = Standing.LOST
-        if not self._others_usable(replica):
-            raise failure
-        await asyncio.sleep(self.policy.probation_s)
-        replica.in_a_row = self.policy.faults_in_a_row
-
-    def _others_usable(self, replica: Replica) -> bool:
-        return any(other.usable() for other in self.replicas if other is not replica)
+        self.recovery.suspect(replica, EngineFailed(f"{message} {advice}") if broken else None, fault.what)
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         """Run something beside; what it raises ends the stream."""

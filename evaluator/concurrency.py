@@ -20,6 +20,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from evaluator.types import CapPoint
+
 MOST = 8192
 """Requests in flight at one server, whatever its metrics say."""
 HISTORY_POINTS = 600
@@ -65,17 +67,6 @@ class Load:
     generation_tokens: int | None = None
     kv_tokens: int | None = None
     """What the whole KV cache holds."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CapPoint:
-    """The cap at one moment, `at_s` seconds after the controller began, and why it is what it is."""
-
-    at_s: float
-    cap: int
-    in_flight: int
-    kv_usage: float | None
-    why: str
 
 
 class Controller:

@@ -19,20 +19,26 @@ CONTAINER_LIMITS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Devices:
-    """Equal accelerators of one machine, or its processor. `memory_bytes` is one device's (the machine's, for CPU)."""
+    """Equal accelerators of one machine, or its processor. `memory_bytes` is one device's (the machine's, for CPU).
+
+    `count` is per node; plans may be made for several `nodes`.
+    """
 
     kind: str
     name: str
     count: int
     memory_bytes: int
+    nodes: int = 1
 
     def __str__(self) -> str:
-        return f"{self.count} x {self.name} ({self.memory_bytes / GIB:.0f} GiB{' each' if self.count > 1 else ''})"
+        nodes = f"{self.nodes} x " if self.nodes > 1 else ""
+        each = " each" if self.count > 1 and self.kind != "cpu" else ""
+        return f"{nodes}{self.count} x {self.name} ({self.memory_bytes / GIB:.0f} GiB{each})"
 
 
 def find_devices(visible: str | None = None) -> Devices:
     """The GPUs that nvidia-smi lists, or else the processor. `visible` is CUDA_VISIBLE_DEVICES where it is set."""
-    return _gpus(visible) or _cpu()
+    return _gpus(visible) or this_processor()
 
 
 def _gpus(visible: str | None) -> Devices | None:
@@ -63,7 +69,8 @@ def gpus_from(listed: Sequence[str], visible: str | None) -> Devices | None:
     return Devices(kind="cuda", name=gpus[0][0], count=len(gpus), memory_bytes=smallest * (1 << 20))
 
 
-def _cpu() -> Devices:
+def this_processor() -> Devices:
+    """The processor of this machine, with the memory that this container may use."""
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     limits = [int(text) for path in CONTAINER_LIMITS if (text := _read(path)).isdigit()]
     return Devices(

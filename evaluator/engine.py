@@ -8,13 +8,14 @@ import re
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from evaluator.client import Endpoint, EngineUnreachable, fetch
-from evaluator.engine_plan import EnginePlan, server_command, server_environment
+from evaluator.client import Endpoint, EngineUnreachable, Served, fetch
+from evaluator.engine_plan import EnginePlan
 from evaluator.errors import Cancelled, EngineFailed, EngineRefused
-from evaluator.process import SupervisedProcess, clean_environment
+from evaluator.process import LOG_TAIL_LINES, SupervisedProcess, clean_environment
+from evaluator.server_line import server_command, server_environment
 from evaluator.types import EngineFacts
 
 START_TIMEOUT_S = 3600.0
@@ -24,90 +25,169 @@ CONFIG_LINE = re.compile(r"Initializing a V1 LLM engine \(v(?P<version>[^)]+)\) 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunningEngine:
-    """An engine that answers. `process` is None for a given endpoint: it is not ours to watch or to end."""
+    """An engine that answers: one server or several equal ones.
+
+    `local` are the servers that are ours to watch, to start again and to end; none where they are given: then
+    `endpoint` and `others` are all of them.
+    """
 
     endpoint: Endpoint
     facts: EngineFacts
-    process: SupervisedProcess | None = None
+    local: tuple[LocalServer, ...] = ()
+    others: tuple[Endpoint, ...] = ()
 
-    def check_alive(self) -> None:
-        """Raises EngineFailed with the last log lines where our engine process has ended."""
-        if self.process is not None and self.process.exit_status() is not None:
-            raise EngineFailed(
-                f"the engine ended by itself (exit status {self.process.exit_status()}); its last lines say why",
-                log_tail=self.process.log_tail(),
-            )
+    def servers(self) -> tuple[Served, ...]:
+        """What a stream asks."""
+        given = (Served(endpoint=each) for each in (self.endpoint, *self.others))
+        return tuple(server.served() for server in self.local) or tuple(given)
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """A failure inside the block that has no log lines yet gets those of our own engine process."""
+        """A failure inside the block that has no log lines yet gets those of our own servers."""
         try:
             yield
         except EngineFailed as failed:
-            if self.process is not None and not failed.log_tail:
-                failed.log_tail = self.process.log_tail()
+            if self.local and not failed.log_tail:
+                failed.log_tail = "\n".join(server.log_tail() for server in self.local)
             raise
 
 
-@asynccontextmanager
-async def local_engine(
-    plan: EnginePlan,
-    *,
-    folder: Path,
-    served_name: str,
-    python: str,
-    inherited: Mapping[str, str],
-    work: Path,
-    home: Path,
-    on_progress: Callable[[str], None],
-    cancelled: Callable[[], bool] = lambda: False,
-) -> AsyncIterator[RunningEngine]:
-    """Start vLLM for the checkpoint in `folder`, wait until it answers, and end it afterwards, however we leave.
+class LocalServer:
+    """One vLLM process of ours: started, watched, started again, ended."""
 
-    `work` gets the server's log; `home` is the HOME of all our engines (it holds their compilation caches, nothing of
+    def __init__(self, launch: Launch, replica: int) -> None:
+        self._launch, self._replica = launch, replica
+        self._process: SupervisedProcess | None = None
+        self.endpoint = Endpoint(base_url="", model=launch.served_name)
+        self.facts = EngineFacts()
+
+    def served(self) -> Served:
+        """As a stream asks it."""
+        return Served(endpoint=self.endpoint, alive=self.check_alive, restart=self.restart)
+
+    async def start(self) -> Endpoint:
+        """Start it and wait until it answers.
+
+        Raises:
+            EngineFailed: it ended, did not answer within an hour, or another server has its port.
+            Cancelled: somebody said so before it answered.
+        """
+        launch, port = self._launch, free_port()
+        root = f"http://127.0.0.1:{port}"
+        name = "engine.log" if launch.plan.replicas == 1 else f"engine-{self._replica}.log"
+        self._process = await asyncio.to_thread(
+            SupervisedProcess,
+            launch.command(port),
+            log=launch.work / name,
+            environment=launch.environment(self._replica),
+            folder=launch.work,
+        )
+        await _wait_until_healthy(self._process, root, launch.on_progress, launch.cancelled)
+        self.endpoint = Endpoint(base_url=f"{root}/v1", model=launch.served_name)
+        await _check_served(self.endpoint)
+        self.facts = read_facts(self._process.log.read_text(encoding="utf-8", errors="replace"))
+        return self.endpoint
+
+    async def restart(self) -> Endpoint:
+        """End what is left of it and start it again. Raises as `start`."""
+        self._launch.on_progress(f"the engine failed; starting it again: {self.log_tail(1)[:200]}")
+        await self.stop()
+        return await self.start()
+
+    async def stop(self) -> None:
+        """End it, with all its workers."""
+        if self._process is not None:
+            await asyncio.to_thread(self._process.stop)
+
+    def check_alive(self) -> None:
+        """Raises EngineFailed with the last log lines where the process has ended."""
+        if self._process is not None and self._process.exit_status() is not None:
+            raise EngineFailed(
+                f"the engine ended by itself (exit status {self._process.exit_status()}); its last lines say why",
+                log_tail=self._process.log_tail(),
+            )
+
+    def log_tail(self, lines: int = LOG_TAIL_LINES) -> str:
+        """The last lines that it wrote."""
+        return self._process.log_tail(lines) if self._process is not None else ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Launch:
+    """What every server of one engine is started with.
+
+    `work` gets the servers' logs; `home` is the HOME of all our engines (it holds their compilation caches, nothing of
     ours). `on_progress` gets a line of text now and then.
+    """
+
+    plan: EnginePlan
+    folder: Path
+    served_name: str
+    python: str
+    inherited: Mapping[str, str]
+    work: Path
+    home: Path
+    on_progress: Callable[[str], None]
+    cancelled: Callable[[], bool] = lambda: False
+
+    def command(self, port: int) -> list[str]:
+        """The command line of a server at this port."""
+        return server_command(
+            self.plan, python=self.python, folder=self.folder, served_name=self.served_name, port=port
+        )
+
+    def environment(self, replica: int) -> dict[str, str]:
+        """The whole environment of one of the servers."""
+        visible = self.inherited.get("CUDA_VISIBLE_DEVICES")
+        return clean_environment(
+            self.inherited, self.home, server_environment(self.plan, replica=replica, visible=visible)
+        )
+
+
+@asynccontextmanager
+async def local_engine(launch: Launch) -> AsyncIterator[RunningEngine]:
+    """Start the planned vLLM servers, wait until all answer, and end them afterwards, however we leave.
 
     Raises:
-        EngineFailed: it ended, did not answer within an hour, or another server has its port; carries its last log
+        EngineFailed: one ended, did not answer within an hour, or another server has its port; carries its last log
             lines.
-        Cancelled: `cancelled` said so before it answered.
+        Cancelled: `launch.cancelled` said so before they answered.
     """
-    work.mkdir(parents=True, exist_ok=True)
-    port = free_port()
-    command = server_command(plan, python=python, folder=folder, served_name=served_name, port=port)
-    environment = clean_environment(inherited, home, server_environment(plan))
-    process = await asyncio.to_thread(
-        SupervisedProcess, command, log=work / "engine.log", environment=environment, folder=work
-    )
+    launch.work.mkdir(parents=True, exist_ok=True)
+    servers = tuple(LocalServer(launch, replica) for replica in range(launch.plan.replicas))
     try:
-        root = f"http://127.0.0.1:{port}"
-        await _wait_until_healthy(process, root, on_progress, cancelled)
-        endpoint = Endpoint(base_url=f"{root}/v1", model=served_name)
-        await _check_served(endpoint)
-        facts = read_facts(process.log.read_text(encoding="utf-8", errors="replace"))
-        yield RunningEngine(endpoint=endpoint, facts=facts, process=process)
+        starting = [asyncio.create_task(server.start()) for server in servers]
+        try:
+            await asyncio.gather(*starting)
+        finally:
+            for task in starting:
+                task.cancel()
+            await asyncio.gather(*starting, return_exceptions=True)
+        facts = replace(servers[0].facts, replicas=len(servers))
+        yield RunningEngine(endpoint=servers[0].endpoint, facts=facts, local=servers)
     finally:
-        await asyncio.to_thread(process.stop)
+        await asyncio.gather(*(server.stop() for server in servers))
 
 
-async def given_engine(endpoint: Endpoint) -> RunningEngine:
-    """An engine that already runs at an OpenAI base URL, after checking that it serves the model.
+async def given_engine(endpoint: Endpoint, *others: Endpoint) -> RunningEngine:
+    """An engine that already runs at one or more OpenAI base URLs, after checking that each serves the model.
 
     Raises:
         EngineFailed: nothing answers there, or it does not list the model; the message lists what it does.
         EngineRefused: it wants a token that it was not given.
     """
+    facts = [await _given_facts(each) for each in (endpoint, *others)]
+    shared = {name: value for name, value in asdict(facts[0]).items() if {getattr(f, name) for f in facts} == {value}}
+    return RunningEngine(endpoint=endpoint, others=others, facts=EngineFacts(**shared | {"replicas": len(facts)}))
+
+
+async def _given_facts(endpoint: Endpoint) -> EngineFacts:
     models = await _models(endpoint)
     entry = _listed(models, endpoint) if models else {}
     length = entry.get("max_model_len")
     version = await _version(endpoint)
-    return RunningEngine(
-        endpoint=endpoint,
-        facts=EngineFacts(
-            engine="vLLM" if version else None,
-            version=version,
-            max_model_len=length if isinstance(length, int) else None,
-        ),
+    return EngineFacts(
+        engine="vLLM" if version else None, version=version, max_model_len=length if isinstance(length, int) else None
     )
 
 

@@ -10,43 +10,25 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, overload
 
 from evaluator.errors import JournalBusy, JournalUnusable
-from evaluator.types import Completion, EngineFacts, Refusal, to_json
+from evaluator.journal_schema import APPLICATION_ID, SCHEMA_VERSION, bring_up_to_date
+from evaluator.types import CapPoint, Completion, EngineFacts, Refusal, ReplicaRecord, StreamRecord, to_json
 
-APPLICATION_ID = 0x6F72314A  # "or1J"
-SCHEMA_VERSION = 1
 BUSY_TIMEOUT_S = 30.0
-
-SCHEMA = """
-CREATE TABLE answers (
-    generation_key TEXT NOT NULL, problem_id TEXT NOT NULL, attempt INTEGER NOT NULL,
-    seed INTEGER NOT NULL, text TEXT NOT NULL, reasoning TEXT, finish_reason TEXT,
-    completion_tokens INTEGER, prompt_tokens INTEGER, latency_s REAL NOT NULL, retries INTEGER NOT NULL,
-    PRIMARY KEY (generation_key, problem_id, attempt)
-) STRICT;
-CREATE TABLE refusals (
-    generation_key TEXT NOT NULL, problem_id TEXT NOT NULL, attempt INTEGER NOT NULL,
-    code TEXT NOT NULL, reason TEXT NOT NULL,
-    PRIMARY KEY (generation_key, problem_id, attempt)
-) STRICT;
-CREATE TABLE engines (
-    generation_key TEXT NOT NULL, facts TEXT NOT NULL,
-    PRIMARY KEY (generation_key, facts)
-) STRICT;
-CREATE TABLE forgotten (
-    generation_key TEXT NOT NULL, because TEXT NOT NULL,
-    PRIMARY KEY (generation_key, because)
-) STRICT;
-CREATE TABLE spent (generation_key TEXT PRIMARY KEY, seconds REAL NOT NULL) STRICT;
-"""
 COMPLETION = tuple(field.name for field in fields(Completion))
 REFUSAL = tuple(field.name for field in fields(Refusal))
+ONE_ANSWER = f"SELECT {', '.join(COMPLETION)} FROM answers WHERE generation_key = ? AND problem_id = ? AND attempt = ?"
+NOT_IN_PARTS = (
+    "SELECT {0} FROM {1} WHERE generation_key = ?1 AND (problem_id, attempt) NOT IN "
+    "(SELECT problem_id, attempt FROM in_parts WHERE generation_key = ?1 AND kind = '{1}')"
+)
+OCCASIONS = "SELECT because FROM forgotten WHERE generation_key = ?"
 ADVICE = {
     "SQLITE_FULL": "the disk is full: free some space and run again; what is in the journal stays",
     "SQLITE_IOERR": "the disk refused: check its space and health, then run again; what is in the journal stays",
@@ -112,7 +94,23 @@ class Journal:
             f"SELECT {', '.join(COMPLETION)} FROM answers WHERE generation_key = ? ORDER BY problem_id, attempt",
             generation_key,
         )
-        return [Completion(**dict(zip(COMPLETION, row, strict=True))) for row in rows]
+        return [_completion(row) for row in rows]
+
+    def completion(self, generation_key: str, problem_id: str, attempt: int) -> Completion | None:
+        """One answer; None where there is none."""
+        found = self._read(ONE_ANSWER, generation_key, problem_id, attempt)
+        return _completion(found[0]) if found else None
+
+    def answered(self, generation_key: str) -> list[tuple[str, int]]:
+        """(problem, attempt) of every answer, by problem and attempt."""
+        return self._read(
+            "SELECT problem_id, attempt FROM answers WHERE generation_key = ? ORDER BY problem_id, attempt",
+            generation_key,
+        )
+
+    def stored(self, generation_key: str, attempts: Sequence[tuple[str, int]]) -> StoredCompletions:
+        """The answers to some attempts, in their order, without the texts being held in memory."""
+        return StoredCompletions(self.path, generation_key, tuple(attempts))
 
     def refusals(self, generation_key: str) -> list[Refusal]:
         """Every attempt of a plan that was refused and has no answer, by problem and attempt."""
@@ -173,6 +171,66 @@ class Journal:
             shared[field.name] = values.pop() if len(values) == 1 else None
         return EngineFacts(**shared)
 
+    def parts(self, generation_key: str) -> set[str]:
+        """The names of the parts that were taken in or handed on."""
+        return {name for (name,) in self._read("SELECT name FROM parts WHERE generation_key = ?", generation_key)}
+
+    def not_in_parts(self, generation_key: str, most: int) -> tuple[list[Completion], list[Refusal]]:
+        """At most so many answers that no part holds; with the last of them the refusals that none holds."""
+        answers = self._read(f"{NOT_IN_PARTS.format(', '.join(COMPLETION), 'answers')} LIMIT ?2", generation_key, most)
+        refusals = self._read(NOT_IN_PARTS.format(", ".join(REFUSAL), "refusals"), generation_key)
+        kept = refusals if len(answers) < most else []
+        return [_completion(row) for row in answers], [Refusal(**dict(zip(REFUSAL, row, strict=True))) for row in kept]
+
+    def note_part(
+        self, generation_key: str, name: str, answers: Sequence[Completion], refusals: Sequence[Refusal]
+    ) -> None:
+        """A part that holds these was handed on."""
+        with self._together():
+            self._note_part(generation_key, name, answers, refusals)
+
+    def take(
+        self,
+        generation_key: str,
+        name: str,
+        answers: Sequence[Completion],
+        refusals: Sequence[Refusal],
+        engines: Sequence[EngineFacts],
+        occasions: Sequence[str],
+    ) -> int:
+        """Add what a part holds, all of it or nothing. Returns the answers that were new."""
+        with self._together():
+            for because in occasions:
+                self._write("INSERT INTO forgotten VALUES (?, ?) ON CONFLICT DO NOTHING", (generation_key, because))
+            for facts in engines:
+                self.note_engine(generation_key, facts)
+            new = sum([self.add(generation_key, answer) for answer in answers])
+            for refusal in refusals:
+                self.refuse(generation_key, refusal)
+            self._note_part(generation_key, name, answers, refusals)
+        return new
+
+    def occasions(self, generation_key: str) -> list[str]:
+        """The occasions on which refusals of a plan were forgotten."""
+        return [because for (because,) in self._read(OCCASIONS, generation_key)]
+
+    def engine_notes(self, generation_key: str) -> list[EngineFacts]:
+        """Every engine that answered a plan's requests."""
+        rows = self._read("SELECT facts FROM engines WHERE generation_key = ?", generation_key)
+        return [EngineFacts(**json.loads(facts)) for (facts,) in rows]
+
+    def note_stream(self, generation_key: str, record: StreamRecord) -> None:
+        """Keep what one stream did for a plan; a later note of the same stream takes the place of the earlier."""
+        self._write(
+            "INSERT INTO streams VALUES (?, ?, ?) ON CONFLICT (generation_key, started_at) DO UPDATE SET record = ?3",
+            (generation_key, record.started_at, json.dumps(to_json(record))),
+        )
+
+    def streams(self, generation_key: str) -> tuple[StreamRecord, ...]:
+        """What every stream did that asked for a plan's answers, the first one first."""
+        rows = self._read("SELECT record FROM streams WHERE generation_key = ? ORDER BY started_at", generation_key)
+        return tuple(_stream_record(json.loads(record)) for (record,) in rows)
+
     @contextmanager
     def claim(self, generation_key: str) -> Iterator[None]:
         """Be the one run that writes this plan's answers, until the block ends or the process does.
@@ -212,23 +270,10 @@ class Journal:
 
     def _open(self) -> None:
         """Check whose file this is before anything is written to it, then make it durable and current."""
-        if self._version() is None:
-            self._create()
+        if self._version() != SCHEMA_VERSION:
+            bring_up_to_date(self._database)
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
-
-    def _create(self) -> None:
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            if self._version() is None:  # nobody else created it meanwhile
-                for statement in filter(str.strip, SCHEMA.split(";")):
-                    self._database.execute(statement)
-                self._database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")
 
     def _version(self) -> int | None:
         """The schema version, None for an empty file. Raises JournalUnusable where we must not touch it."""
@@ -239,30 +284,103 @@ class Journal:
             return None
         if application != APPLICATION_ID:
             raise JournalUnusable(f"{self.path} is another program's database, not a journal: name another file")
-        if version != SCHEMA_VERSION:
+        if not 1 <= version <= SCHEMA_VERSION:
             raise JournalUnusable(
-                f"{self.path} is a journal of version {version}, this program reads version {SCHEMA_VERSION}: update "
-                "the program, or name another journal"
+                f"{self.path} is a journal of version {version}, this program reads versions 1 to {SCHEMA_VERSION}: "
+                "update the program, or name another journal"
             )
         return int(version)
+
+    def _note_part(
+        self, generation_key: str, name: str, answers: Sequence[Completion], refusals: Sequence[Refusal]
+    ) -> None:
+        self._write("INSERT INTO parts VALUES (?, ?) ON CONFLICT DO NOTHING", (generation_key, name))
+        for kind, rows in (("answers", answers), ("refusals", refusals)):
+            for row in rows:
+                values = (generation_key, kind, row.problem_id, row.attempt)
+                self._write("INSERT INTO in_parts VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", values)
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """What is written inside becomes durable together, or not at all."""
+        with self._guard():
+            self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+        with self._guard():
+            self._database.execute("COMMIT")
 
     def _write(self, statement: str, values: tuple[Any, ...]) -> bool:
         with self._guard():
             return self._database.execute(statement, values).rowcount == 1
 
-    def _read(self, statement: str, generation_key: str) -> list[Any]:
+    def _read(self, statement: str, *values: str | int) -> list[Any]:
         with self._guard():
-            return self._database.execute(statement, (generation_key,)).fetchall()
+            return self._database.execute(statement, values).fetchall()
 
-    @contextmanager
-    def _guard(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorname", "")
-            advice = next((text for name, text in ADVICE.items() if code.startswith(name)), "name another journal")
-            raise JournalUnusable(f"the journal {self.path} cannot be used ({error}); {advice}") from error
-        except OSError as error:
-            raise JournalUnusable(
-                f"the journal {self.path} cannot be used ({error.strerror}); name another journal"
-            ) from error
+    def _guard(self) -> AbstractContextManager[None]:
+        return _guarded(self.path)
+
+
+class StoredCompletions(Sequence[Completion]):
+    """Answers in a journal, in a chosen order; each is read when it is looked at, also after the journal was closed."""
+
+    def __init__(self, path: Path, generation_key: str, attempts: tuple[tuple[str, int], ...]) -> None:
+        self._path, self._key, self._attempts = path, generation_key, attempts
+
+    def __len__(self) -> int:
+        return len(self._attempts)
+
+    @overload
+    def __getitem__(self, index: int) -> Completion: ...
+    @overload
+    def __getitem__(self, index: slice) -> StoredCompletions: ...
+    def __getitem__(self, index: int | slice) -> Completion | StoredCompletions:
+        if isinstance(index, slice):
+            return StoredCompletions(self._path, self._key, self._attempts[index])
+        (found,) = StoredCompletions(self._path, self._key, (self._attempts[index],))
+        return found
+
+    def __iter__(self) -> Iterator[Completion]:
+        """Raises JournalUnusable where the journal, or an answer in it, is gone."""
+        if not self._attempts:
+            return
+        with (
+            _guarded(self._path),
+            closing(sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=rw", uri=True)) as db,
+        ):
+            db.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}")
+            for problem_id, attempt in self._attempts:
+                row = db.execute(ONE_ANSWER, (self._key, problem_id, attempt)).fetchone()
+                if row is None:
+                    raise JournalUnusable(
+                        f"{self._path} no longer holds attempt {attempt} of problem {problem_id}; restore a copy of it"
+                    )
+                yield _completion(row)
+
+
+def _completion(row: tuple[Any, ...]) -> Completion:
+    return Completion(**dict(zip(COMPLETION, row, strict=True)))
+
+
+def _stream_record(record: dict[str, Any]) -> StreamRecord:
+    replicas = [
+        ReplicaRecord(**{**each, "history": tuple(CapPoint(**point) for point in each["history"])})
+        for each in record["replicas"]
+    ]
+    return StreamRecord(started_at=record["started_at"], wall_s=record["wall_s"], replicas=tuple(replicas))
+
+
+@contextmanager
+def _guarded(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorname", "")
+        advice = next((text for name, text in ADVICE.items() if code.startswith(name)), "name another journal")
+        raise JournalUnusable(f"the journal {path} cannot be used ({error}); {advice}") from error
+    except OSError as error:
+        raise JournalUnusable(f"the journal {path} cannot be used ({error.strerror}); name another journal") from error

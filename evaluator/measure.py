@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from string import ascii_uppercase
 from typing import Any
 
@@ -19,6 +19,7 @@ from evaluator.types import (
     Sample,
     Score,
     Statistics,
+    StreamRecord,
     Verdict,
     to_json,
 )
@@ -31,29 +32,33 @@ def measure(
     plan: EvalPlan,
     *,
     samples: Sequence[Sample],
-    completions: Iterable[Completion],
+    completions: Sequence[Completion],
     refusals: Iterable[Refusal],
     scores: Iterable[Score],
     engine: EngineFacts,
     wall_seconds: float,
     equal: Equal,
+    streams: tuple[StreamRecord, ...] = (),
 ) -> Measurement:
     """The measurement of a plan that was carried out.
 
     The plan asks for attempts 0 to `plan.attempts` - 1 of every problem in `samples`; answers beyond those are left
-    out. `equal` says whether two extracted answers mean the same, and decides who votes together in maj@n.
+    out. Completions that are whole and in this order are kept as they are given: their texts may stay on disk. `equal`
+    says whether two extracted answers mean the same, and decides who votes together in maj@n.
 
     Raises:
         IncompleteMeasurement: an attempt has no completion, no verdict, or was refused; the message counts them.
     """
     keys = attempts_of(plan, samples)
-    answered = {(c.problem_id, c.attempt): c for c in completions}
+    answered = {(c.problem_id, c.attempt): c.completion_tokens for c in completions}
     graded = {(s.problem_id, s.attempt): s for s in scores}
     _require_whole(plan, keys, answered=answered, refusals=refusals, graded=graded)
     kept_scores = tuple(graded[key] for key in keys)
-    kept_completions = tuple(answered[key] for key in keys)
+    kept_completions = (
+        completions if len(completions) == len(keys) and list(answered) == keys else _in_order(completions, keys)
+    )
     labels = _labels(keys, kept_scores, samples, equal)
-    counts = [completion.completion_tokens for completion in kept_completions]
+    counts = [answered[key] for key in keys]
     known = [count for count in counts if count is not None]
     return Measurement(
         plan=plan,
@@ -70,6 +75,7 @@ def measure(
         samples=tuple(samples),
         completions=kept_completions,
         scores=kept_scores,
+        streams=streams,
         majority={key[0]: _winner(votes) for key, votes in zip(keys[:: plan.attempts], labels, strict=True)},
     )
 
@@ -80,15 +86,31 @@ def running(scores: Iterable[Score]) -> tuple[float, tuple[float, float]] | None
     The mean of the problem means that exist, treated as if it were complete. Early on it leans towards problems with
     short answers, which arrive first: show it as provisional, never store it.
     """
-    outcomes: dict[str, list[bool]] = defaultdict(list)
+    tally = Tally()
     for score in scores:
+        tally.add(score)
+    return tally.provisional()
+
+
+class Tally:
+    """Right and graded attempts per problem, kept up as verdicts arrive."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, tuple[int, int]] = {}
+
+    def add(self, score: Score) -> None:
+        """Count one verdict; an UNGRADED one is none."""
         if score.verdict is not Verdict.UNGRADED:
-            outcomes[score.problem_id].append(score.verdict is Verdict.CORRECT)
-    if not outcomes:
-        return None
-    means = [sum(right) / len(right) for right in outcomes.values()]
-    draws = sum(map(len, outcomes.values()))
-    return sum(means) / len(means) * statistics.POINTS, statistics.interval(means, draws=draws)
+            right, graded = self._counts.get(score.problem_id, (0, 0))
+            self._counts[score.problem_id] = right + (score.verdict is Verdict.CORRECT), graded + 1
+
+    def provisional(self) -> tuple[float, tuple[float, float]] | None:
+        """See `running`."""
+        if not self._counts:
+            return None
+        means = [right / graded for right, graded in self._counts.values()]
+        draws = sum(graded for _, graded in self._counts.values())
+        return sum(means) / len(means) * statistics.POINTS, statistics.interval(means, draws=draws)
 
 
 def report(measurement: Measurement, *, model: str | None = None) -> dict[str, Any]:
@@ -136,11 +158,16 @@ def sample_index(plan: EvalPlan, samples: Sequence[Sample]) -> dict[Key, Sample]
     return by_key | {(s.problem_id, s.attempt): s for s in samples if s.attempt is not None}
 
 
+def _in_order(completions: Iterable[Completion], keys: Sequence[Key]) -> tuple[Completion, ...]:
+    by_key = {(c.problem_id, c.attempt): c for c in completions}
+    return tuple(by_key[key] for key in keys)
+
+
 def _require_whole(
     plan: EvalPlan,
     keys: Sequence[Key],
     *,
-    answered: Mapping[Key, Completion],
+    answered: Collection[Key],
     refusals: Iterable[Refusal],
     graded: Mapping[Key, Score],
 ) -> None:
@@ -163,7 +190,7 @@ def _require_whole(
 
 
 def _missing_because(
-    key: Key, answered: Mapping[Key, Completion], refused: Mapping[Key, Refusal], graded: Mapping[Key, Score]
+    key: Key, answered: Collection[Key], refused: Mapping[Key, Refusal], graded: Mapping[Key, Score]
 ) -> str:
     """Why an attempt has no verdict, in one word; empty where it has one."""
     if key not in answered:

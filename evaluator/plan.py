@@ -71,7 +71,7 @@ def seed(run: int, problem_id: str, attempt: int) -> int:
 
 
 def requests(plan: EvalPlan, samples: Iterable[Sample]) -> list[Request]:
-    """Every attempt of a plan as a request, first attempts of all problems first."""
+    """Every attempt of a plan as a request, problem by problem."""
     key = generation_key(plan)
     return [
         Request(
@@ -83,7 +83,6 @@ def requests(plan: EvalPlan, samples: Iterable[Sample]) -> list[Request]:
             seed=seed(plan.run, sample.problem_id, attempt),
             max_tokens=plan.max_tokens,
             sampling=plan.sampling,
-            order=float(attempt),
         )
         for sample in samples
         for attempt in (range(plan.attempts) if sample.attempt is None else (sample.attempt,))

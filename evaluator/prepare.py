@@ -17,13 +17,17 @@ from evaluator.types import Benchmark, Checkpoint, EvalPlan, Sample, Sampling
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """What a person may ask for beside model and benchmarks. None means the protocol's own value."""
+    """What a person may ask for beside model and benchmarks.
+
+    None means the protocol's own value, what is planned, and for `concurrency` what the servers' metrics allow.
+    """
 
     attempts: int | None = None
     max_tokens: int | None = None
     limit: int | None = None
     tensor_parallel_size: int | None = None
-    concurrency: int = 128
+    replicas: int | None = None
+    concurrency: int | None = None
     run: int = 0
 
 
@@ -143,6 +147,7 @@ def _check(options: Options) -> None:
         "--max-tokens": (options.max_tokens, 1_000_000),
         "--limit": (options.limit, 1_000_000),
         "--concurrency": (options.concurrency, 100_000),
+        "--replicas": (options.replicas, 1024),
         "--tensor-parallel-size": (options.tensor_parallel_size, 1024),
     }
     for name, (value, most) in bounds.items():

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from evaluator.concurrency import CapPoint, Controller
+from evaluator.concurrency import Controller
 from evaluator.connection import Connection, Endpoint
 from evaluator.retry import RetryPolicy
-from evaluator.types import Request
+from evaluator.types import ReplicaRecord, Request
 
 
 def _always_alive() -> None:
@@ -36,21 +36,6 @@ class Standing(StrEnum):
     OPEN = "open"
     PAUSED = "paused"
     LOST = "lost"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReplicaSummary:
-    """What one server did in a stream, and how many requests it was given over time."""
-
-    base_url: str
-    answered: int
-    refused: int
-    requests_sent: int
-    completion_tokens: int
-    transient_faults: int
-    back_pressure: int
-    restarts: int
-    history: tuple[CapPoint, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,10 +137,9 @@ class Replica:
             kv_usage=load.kv_usage if load else None,
         )
 
-    def summary(self) -> ReplicaSummary:
+    def record(self) -> ReplicaRecord:
         """What it did."""
-        return ReplicaSummary(
-            base_url=self.name,
+        return ReplicaRecord(
             answered=self.answered,
             refused=self.refused,
             requests_sent=self.sent,

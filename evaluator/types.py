@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -150,7 +150,11 @@ class EvalPlan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """One attempt at one problem, ready to send. `order` is lower for what should be sent first."""
+    """One attempt at one problem, ready to send. `order` is lower for what should be sent first.
+
+    `messages` are (role, content) pairs of a whole conversation; where given they are sent as they are, in place of
+    `system_prompt` and `prompt`.
+    """
 
     generation_key: str
     problem_id: str
@@ -161,6 +165,7 @@ class Request:
     max_tokens: int
     sampling: Sampling
     order: float = 0.0
+    messages: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -253,6 +258,44 @@ class EngineFacts:
     dtype: str | None = None
     max_model_len: int | None = None
     quantization: str | None = None
+    replicas: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CapPoint:
+    """How many requests one server was given at one moment, `at_s` seconds after the stream began, and why."""
+
+    at_s: float
+    cap: int
+    in_flight: int
+    kv_usage: float | None
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReplicaRecord:
+    """What one server did in a stream, and how many requests it was given over time."""
+
+    answered: int
+    refused: int
+    requests_sent: int
+    completion_tokens: int
+    transient_faults: int
+    back_pressure: int
+    restarts: int
+    history: tuple[CapPoint, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StreamRecord:
+    """One stream of requests, as it is kept with the results that came out of it: all benchmarks share a stream.
+
+    `started_at` is UTC in ISO 8601. A run that was resumed has one for each time it asked anything.
+    """
+
+    started_at: str
+    wall_s: float
+    replicas: tuple[ReplicaRecord, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -302,9 +345,11 @@ class Measurement:
     engine: EngineFacts
     wall_seconds: float
     samples: tuple[Sample, ...]
-    completions: tuple[Completion, ...]
+    completions: Sequence[Completion]
+    """Problem by problem, like `scores`. After a run they are read from the journal as they are needed."""
     scores: tuple[Score, ...]
     majority: Mapping[str, str | None] = field(default_factory=dict)
+    streams: tuple[StreamRecord, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

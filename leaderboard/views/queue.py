@@ -240,6 +240,8 @@ def _live(job: JobRecord, state: LiveState | None) -> Html:
 def benchmark_progress(title: str, progress: Progress) -> Html:
     """One benchmark of a running evaluation. The running score is provisional and says so."""
     facts = [fill("{done} of {total} attempts", done=count(progress.done), total=count(progress.total))]
+    if progress.in_flight:
+        facts.append(fill("{in_flight} in flight", in_flight=count(progress.in_flight)))
     if progress.score is not None:
         bounds = fill(" ({bounds})", bounds=interval(progress.ci95)) if progress.ci95 else NOTHING
         facts.append(fill("so far {score}{bounds}, provisional", score=points(progress.score), bounds=bounds))

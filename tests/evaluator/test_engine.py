@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from evaluator.client import Endpoint, run_async
-from evaluator.engine import RunningEngine, given_engine, local_engine, prompt_text
+from evaluator.client import Endpoint, StreamSummary, run_async, stream
+from evaluator.engine import Launch, RunningEngine, given_engine, local_engine, prompt_text
 from evaluator.engine_plan import EnginePlan
 from evaluator.errors import Cancelled, EngineFailed, EngineRefused
-from evaluator.process import SupervisedProcess
-from evaluator.types import EngineFacts
+from evaluator.types import Completion, Refusal
 from tests.fakes.openai_server import FakeOpenAI
-from tests.fakes.streaming import refused_port
+from tests.fakes.streaming import QUICK, make_requests, refused_port
 
 PLAN = EnginePlan(
     device="cpu", tensor_parallel_size=1, max_model_len=64, max_num_seqs=8, kv_cache_bytes=1 << 30, reasons=()
 )
 
 
+def launch(
+    python: Path, work: Path, said: list[str], cancelled: Callable[[], bool] = lambda: False, plan: EnginePlan = PLAN
+) -> Launch:
+    return Launch(
+        plan=plan,
+        folder=work,
+        served_name="m",
+        python=str(python),
+        inherited={"PATH": os.environ["PATH"]},
+        work=work / "engine",
+        home=work / "home",
+        on_progress=said.append,
+        cancelled=cancelled,
+    )
+
+
 def start(python: Path, work: Path, said: list[str], cancelled: Callable[[], bool] = lambda: False) -> None:
     async def run() -> None:
-        async with local_engine(
-            PLAN,
-            folder=work,
-            served_name="m",
-            python=str(python),
-            inherited={"PATH": os.environ["PATH"]},
-            work=work / "engine",
-            home=work / "home",
-            on_progress=said.append,
-            cancelled=cancelled,
-        ):
+        async with local_engine(launch(python, work, said, cancelled)):
             raise AssertionError("it cannot have started")
 
     run_async(run())
@@ -116,13 +123,89 @@ def test_the_prompt_that_a_servers_template_makes_can_be_read_back() -> None:
     assert text == "<|user|>1 + 1?<|assistant|><think>\n"
 
 
+STEADY = """
+import os, sys, time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+LETTERS = "abcdef"
+class Steady(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def log_message(self, *_): pass
+    def answer(self, body):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def do_GET(self):
+        self.answer(b'{"data": [{"id": "m"}]}' if self.path == "/v1/models" else b"")
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        Steady.count += 1
+        if DIES_AFTER and Steady.count > DIES_AFTER:
+            print("CUDA error: an illegal memory access was encountered", flush=True)
+            os._exit(1)
+        self.answer(b'{"choices": [{"message": {"content": "4"}, "finish_reason": "stop"}]}')
+Steady.count = 0
+DIES_AFTER = int(os.environ.get("DIES_AFTER", "0"))
+print("visible", os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
+ThreadingHTTPServer(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])), Steady).serve_forever()
+"""
+
+
+def steady(folder: Path, *, dies_after: int = 0) -> Path:
+    """A program that serves as vLLM does, and ends itself after so many answers each time it is started."""
+    (folder / "steady.py").write_text(STEADY)
+    return program(folder, f'DIES_AFTER={dies_after} exec {sys.executable} {folder / "steady.py"} "$@"')
+
+
+def asked(python: Path, work: Path, plan: EnginePlan, count: int) -> tuple[StreamSummary, RunningEngine]:
+    """Ask the engine's servers `count` questions; the engine is ended afterwards."""
+    answers: list[Completion | Refusal] = []
+
+    async def run() -> tuple[StreamSummary, RunningEngine]:
+        async with local_engine(launch(python, work, [], plan=plan)) as engine:
+            with engine.explained():
+                summary = await stream(
+                    make_requests(count),
+                    engine.servers(),
+                    on_answer=lambda _, answer: answers.append(answer),
+                    cancel=asyncio.Event(),
+                    concurrency=2,
+                    policy=QUICK,
+                )
+        return summary, engine
+
+    summary, engine = run_async(run())
+    assert sorted(answer.problem_id for answer in answers) == sorted(f"p{number}" for number in range(count))
+    return summary, engine
+
+
+def test_replicas_are_started_on_gpus_of_their_own_and_share_the_work(tmp_path: Path) -> None:
+    plan = replace(PLAN, device="cuda", tensor_parallel_size=2, replicas=2)
+    summary, engine = asked(steady(tmp_path), tmp_path, plan, 40)
+    assert [each.answered > 0 for each in summary.replicas] == [True, True]
+    assert engine.facts.replicas == 2
+    logs = sorted((tmp_path / "engine").glob("engine-*.log"))
+    assert [log.read_text().splitlines()[0] for log in logs] == ["visible 0,1", "visible 2,3"]
+
+
+def test_an_engine_of_ours_that_dies_is_started_again_and_nothing_is_lost(tmp_path: Path) -> None:
+    summary, _ = asked(steady(tmp_path, dies_after=15), tmp_path, PLAN, 40)
+    assert summary.answered == 40
+    assert summary.replicas[0].restarts == 2
+
+
+def test_an_engine_that_keeps_dying_ends_the_run_with_its_last_lines(tmp_path: Path) -> None:
+    with pytest.raises(EngineFailed, match="ended by itself") as failed:
+        asked(steady(tmp_path, dies_after=2), tmp_path, PLAN, 40)
+    assert "illegal memory access" in failed.value.log_tail
+
+
 def test_a_failure_seen_by_the_client_comes_with_the_engines_own_last_lines(tmp_path: Path) -> None:
-    process = SupervisedProcess(["echo", "CUDA out of memory"], log=tmp_path / "engine.log")
-    while process.exit_status() is None:
-        pass
-    endpoint = Endpoint(base_url="http://127.0.0.1:1/v1", model="m")
-    engine = RunningEngine(endpoint=endpoint, facts=EngineFacts(), process=process)
-    with pytest.raises(EngineFailed) as failed, engine.explained():
-        raise EngineFailed("it failed 11 times in a row")
-    process.stop()
-    assert failed.value.log_tail == "CUDA out of memory"
+    async def run() -> None:
+        async with local_engine(launch(steady(tmp_path), tmp_path, [])) as engine:
+            with engine.explained():
+                raise EngineFailed("it failed 11 times in a row")
+
+    with pytest.raises(EngineFailed) as failed:
+        run_async(run())
+    assert failed.value.log_tail == "visible None"

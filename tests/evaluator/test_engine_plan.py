@@ -9,8 +9,10 @@ import pytest
 from evaluator.checkpoint import ModelShape
 from evaluator.devices import GIB, Devices
 from evaluator.engine import read_facts
-from evaluator.engine_plan import kv_bytes_per_token, plan_engine, server_command, server_environment
+from evaluator.engine_plan import plan_engine
 from evaluator.errors import PlanRejected
+from evaluator.kv_memory import kv_bytes_per_token
+from evaluator.server_line import server_command, server_environment
 
 H100X8 = Devices(kind="cuda", name="NVIDIA H100 80GB HBM3", count=8, memory_bytes=80 * GIB)
 LAPTOP = Devices(kind="cpu", name="a processor", count=2, memory_bytes=24 * GIB)

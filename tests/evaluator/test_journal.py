@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from evaluator.errors import JournalUnusable
-from evaluator.journal import SCHEMA_VERSION, Journal
+from evaluator.journal import Journal
+from evaluator.journal_schema import SCHEMA_VERSION
 from evaluator.types import Completion, EngineFacts, Refusal
 
 ROOT = Path(__file__).parents[2]

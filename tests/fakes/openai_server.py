@@ -148,6 +148,8 @@ class FakeOpenAI(ServerThread):
         self.latency_s, self.capacity, self.api_key = latency_s, capacity, api_key
         self.health, self.version, self.max_model_len = health, version, max_model_len
         self.template = template
+        self.metrics: Callable[[], dict[str, float]] = dict
+        """Further numbers for /metrics, without their prefix; a KV cache is shown only where this names one."""
         self.requests: list[Asked] = []
         self.asked: Counter[tuple[str, int]] = Counter()
         self.in_flight = self.most_in_flight = self.health_probes = 0
@@ -255,7 +257,16 @@ class FakeOpenAI(ServerThread):
         return web.json_response({"version": self.version})
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        return web.Response(text=f"vllm:num_requests_running {self.in_flight}\nvllm:num_requests_waiting 0\n")
+        tokens = sum(asked.ended == "answered" for asked in self.requests)
+        shown: dict[str, float] = {
+            "num_requests_running": self.in_flight,
+            "num_requests_waiting": 0,
+            "generation_tokens_total": tokens,
+        }
+        lines = (
+            f'vllm:{name}{{model_name="{self.model}"}} {value}' for name, value in (shown | self.metrics()).items()
+        )
+        return web.Response(text="\n".join(lines) + "\n")
 
     async def _tokenize(self, request: web.Request) -> web.Response:
         body = await request.json()

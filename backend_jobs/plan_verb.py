@@ -1,0 +1,70 @@
+"""What `plan` prints: the plans, how the checkpoint will be served and why, what that takes, the exact server line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from backend_jobs.evaluate_job import Prepared, serving_folder
+from evaluator.engine_plan import EnginePlan
+from evaluator.forecast import Forecast
+from evaluator.plan import generation_key, plan_key, protocol_key, requests
+from evaluator.server_line import server_command, server_environment
+from settings import Settings
+
+
+def describe(prepared: Prepared, settings: Settings) -> dict[str, Any]:
+    """Everything that is decided before anything runs."""
+    plans = [
+        {
+            "benchmark": each.plan.benchmark,
+            "generations": len(requests(each.plan, each.samples)),
+            "max_tokens": each.plan.max_tokens,
+            "plan_key": plan_key(each.plan),
+            "generation_key": generation_key(each.plan),
+            "protocol_key": protocol_key(each.plan),
+        }
+        for each in prepared.evaluations
+    ]
+    checkpoint, engine = prepared.checkpoint, prepared.engine_plan
+    described: dict[str, Any] = {"model": checkpoint.model, "commit": checkpoint.commit, "plans": plans}
+    if engine is None:
+        return described
+    expected = {"expected": _expected(prepared.forecast)} if prepared.forecast else {}
+    return described | {"reasons": list(engine.reasons)} | expected | _servers(engine, checkpoint.model, settings)
+
+
+def _servers(engine: EnginePlan, name: str, settings: Settings) -> dict[str, Any]:
+    """The line of the first server; the others differ in port and share of the hardware alone."""
+    folder = serving_folder(settings, "<process>-<thread>")
+    visible = dict(settings.child_environment).get("CUDA_VISIBLE_DEVICES")
+    command = server_command(engine, python=settings.engine_python, folder=folder, served_name=name, port=8000)
+    variables = [f"{key}='{value}'" for key, value in server_environment(engine, visible=visible).items()]
+    return {"server": " ".join([*variables, *command])}
+
+
+def _expected(expected: Forecast) -> list[str]:
+    tokens = expected.tokens
+    lines = [
+        f"{expected.attempts:,} answers, {_millions(tokens.mean)} tokens ({_millions(tokens.low)} to "
+        f"{_millions(tokens.high)}: models differ), about {expected.parallel} at once in one server",
+    ]
+    if expected.hours is None or expected.tokens_per_s is None:
+        return [*lines, "hours: nothing is known of the speed of this hardware"]
+    speed = f"about {expected.tokens_per_s:,.0f} tokens/s by the hardware's figures, not measured"
+    lines.append(f"hours: {_range(expected.hours)}, {speed}")
+    if expected.gpu_hours is not None:
+        lines.append(f"GPU hours: {_range(expected.gpu_hours)}")
+    if expected.dollars is not None:
+        lines.append(f"dollars: {_range(expected.dollars)}")
+    elif expected.gpu_hours is not None:
+        lines.append("dollars: no price is known; give one with --gpu-price")
+    return lines
+
+
+def _millions(count: float) -> str:
+    return f"{count / 1e6:.1f} million" if count >= 1e6 else f"{count:,.0f}"
+
+
+def _range(values: tuple[float, float, float]) -> str:
+    expected, low, high = (f"{value:,.1f}" if value < 100 else f"{value:,.0f}" for value in values)
+    return f"{expected} ({low} to {high})"

@@ -12,8 +12,9 @@ from evaluator import template
 from evaluator.benchmarks import BENCHMARKS, MATH_500
 from evaluator.checkpoint import ModelShape
 from evaluator.devices import GIB, Devices, find_devices
-from evaluator.engine_plan import kv_bytes_per_token, plan_engine
+from evaluator.engine_plan import plan_engine
 from evaluator.errors import CheckpointRejected, OpenR1Error, PlanRejected
+from evaluator.kv_memory import kv_bytes_per_token
 from evaluator.samples import load_samples
 from evaluator.types import Benchmark
 from leaderboard import hub

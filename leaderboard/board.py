@@ -14,6 +14,7 @@ from evaluator.benchmarks import BENCHMARKS
 from evaluator.errors import OpenR1Error
 from evaluator.statistics import rank_intervals
 from leaderboard.history import grader_order
+from leaderboard.lengths import Length
 from leaderboard.moderation import HIDDEN, Hidden, read_hidden
 from leaderboard.references import StoredReferences
 from leaderboard.results import (
@@ -26,7 +27,7 @@ from leaderboard.results import (
 )
 from leaderboard.standings import standings
 from leaderboard.store import Snapshot, Store
-from leaderboard.table import TableUnreadable, read_attempts, read_attempts_slice, read_problems
+from leaderboard.table import TableUnreadable, read_attempts, read_attempts_slice, read_lengths, read_problems
 from leaderboard.trials import Trial, read_trials
 from leaderboard.types import (
     AttemptRow,
@@ -166,6 +167,12 @@ class Board:
         stored, total = read_attempts_slice(self._attempts(row.generation_key), offset, limit)
         following = offset + limit if offset + limit < total else None
         return [attempt for attempt in stored if attempt.attempt < row.attempts_per_problem], following, total
+
+    def lengths(self, plan_key: str) -> list[Length]:
+        """Tokens and verdict of every attempt that a result counts. Raises ResultNotFound."""
+        row = self.row(plan_key)
+        stored = read_lengths(self._attempts(row.generation_key))
+        return [length for length in stored if length.attempt < row.attempts_per_problem]
 
     def trials(self, job_id: str) -> tuple[Trial, ...]:
         """What the trial of a job came to; empty where it made none. Raises TrialUnreadable."""

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evaluator.errors import OpenR1Error
+from leaderboard.lengths import Length
 from leaderboard.types import AttemptRow, BoardEntry, ProblemRow
 
 ROWS_PER_GROUP = 256
@@ -122,6 +123,16 @@ def read_attempts_slice(data: bytes, offset: int, limit: int) -> tuple[list[Atte
         return [AttemptRow(**row) for row in rows], start
     except (pa.ArrowException, TypeError) as error:
         raise TableUnreadable(f"{len(data):,} bytes are no attempts of ours ({error}); restore the file") from error
+
+
+def read_lengths(data: bytes) -> list[Length]:
+    """Tokens and verdict of every attempt in a parquet file of attempts, without its texts. Raises TableUnreadable."""
+    try:
+        columns = pq.read_table(pa.BufferReader(data), columns=["attempt", "completion_tokens", "verdict"])
+        rows = columns.to_pylist()
+    except pa.ArrowException as error:
+        raise TableUnreadable(f"{len(data):,} bytes are not a parquet file of ours ({error}); restore it") from error
+    return [Length(attempt=r["attempt"], tokens=r["completion_tokens"], verdict=r["verdict"]) for r in rows]
 
 
 def problems_parquet(rows: Sequence[ProblemRow]) -> bytes:

@@ -15,6 +15,7 @@ from leaderboard.views import problems as problems_view
 from leaderboard.views import result as result_view
 from leaderboard.views import shell
 from leaderboard.views.breakdown import breakdown_section
+from leaderboard.views.lengths import lengths_section
 from leaderboard.views.markup import Html, join
 from leaderboard.views.selection import Selection, read_query, read_seen, read_selection
 
@@ -46,6 +47,7 @@ def render_result(context: PageContext, query: Mapping[str, str]) -> Html:
             result_view.result_head(row),
             history_view.replaced_notice(row),
             history_view.budget_section(row),
+            or_refusal(lambda: lengths_section(context.board.lengths(row.plan_key))),
             or_refusal(lambda: breakdown_section(row, context.board.problems(row.plan_key))),
             _problems(context.board, row, selection),
             history_view.history_section(row, context.board.rows()),

@@ -11,6 +11,7 @@ from leaderboard.board_files import BoardFiles
 from leaderboard.pages.compare import compare_page
 from leaderboard.pages.frame import PageContext
 from leaderboard.pages.leaderboard import leaderboard_page
+from leaderboard.pages.model import model_page
 from leaderboard.pages.queue import queue_page
 from leaderboard.pages.result import result_page
 from leaderboard.pages.submit import submit_page
@@ -22,6 +23,7 @@ ROUTES: Mapping[str, Callable[[gr.Blocks, PageContext], None]] = {
     "queue": queue_page,
     "compare": compare_page,
     "result": result_page,
+    "model": model_page,
 }
 """The pages beside the board by their addresses."""
 

@@ -100,7 +100,8 @@ def _prefilled(names: list[str]) -> Any:
     def fill_in(request: gr.Request) -> tuple[Any, ...]:
         query = dict(request.query_params)
         known = [name for name in query.get("benchmarks", "").split(",") if name in BENCHMARKS]
-        return tuple(known if name == "benchmarks" else query.get(name, "") for name in names)
+        # What the address does not name is left alone: somebody may have begun to type before this answer came.
+        return tuple((known if name == "benchmarks" else query.get(name)) or gr.skip() for name in names)
 
     return fill_in
 

@@ -103,8 +103,10 @@ def _standing(row: ResultRow) -> Html:
         by=fill(" for <bdi>{who}</bdi>", who=row.submitted_by) if row.submitted_by else NOTHING,
     )
     return fill(
-        '<p class="about">{where} · <a href="{compare}">compare with another result</a></p>{ranked}{protocol}',
+        '<p class="about">{where} · <a href="{all}">all results of this model</a> · '
+        '<a href="{compare}">compare with another result</a></p>{ranked}{protocol}',
         where=where,
+        all=page_link("model", name=row.model),
         compare=page_link("compare", a=row.plan_key),
         protocol=_protocol(row.plan),
         ranked=NOTHING

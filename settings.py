@@ -54,6 +54,8 @@ class Settings:
     """What workers and their board know of each other: a Bearer token of your own making."""
     webhook_secret: str | None = None
     """What the Hub sends along with a webhook; without it this board takes none."""
+    code_sandbox: str | None = None
+    """A server that speaks Piston's protocol: the only place where programs that a model wrote are run."""
     demo: bool = True
     """Queue the demonstration training run when the store is empty."""
     child_environment: tuple[tuple[str, str], ...] = ()
@@ -85,6 +87,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         board_url=given.get("BOARD_URL", "").rstrip("/") or None,
         worker_token=given.get("WORKER_TOKEN"),
         webhook_secret=given.get("WEBHOOK_SECRET"),
+        code_sandbox=given.get("CODE_SANDBOX"),
         demo=given.get("OPEN_R1_DEMO", "1") != "0",
         child_environment=tuple((name, given[name]) for name in CHILD_VARIABLES if name in given),
     )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from backend_jobs import history_verbs, lighteval_verbs, verbs
+from backend_jobs import data_verbs, history_verbs, lighteval_verbs, verbs
 from backend_jobs.history_verbs import PartlyDone
 from backend_jobs.logs import log_to_stderr
 from evaluator.benchmarks import BENCHMARKS
@@ -57,13 +57,16 @@ def parser(settings: Settings) -> argparse.ArgumentParser:
     _store(worker, settings)
     worker.set_defaults(run=verbs.worker)
 
-    submit = of.add_parser("submit", help="add an evaluation to the queue")
-    _what_to_measure(submit, required=True)
+    submit = of.add_parser("submit", help="add an evaluation to the queue, or the job of a recipe")
+    submit.add_argument("recipe", nargs="?", type=Path, help="a recipe, instead of --model and --benchmark")
+    _what_to_measure(submit, required=False)
     _store(submit, settings)
     submit.set_defaults(run=verbs.submit)
 
     plan = of.add_parser("plan", help="print plans, GPU fit and the exact server line; run nothing")
-    plan.add_argument("recipe", nargs="?", type=Path, help="a training recipe, instead of --model and --benchmark")
+    plan.add_argument(
+        "recipe", nargs="?", type=Path, help="a training or generation recipe, instead of --model and --benchmark"
+    )
     _what_to_measure(plan, required=False)
     _how_to_measure(plan)
     plan.add_argument(
@@ -112,7 +115,43 @@ def parser(settings: Settings) -> argparse.ArgumentParser:
     train.add_argument("recipe", type=Path)
     train.add_argument("--store", metavar="S", help="submit each checkpoint to this board's queue")
     train.set_defaults(run=verbs.train)
+
+    _reasoning_data(of)
     return top
+
+
+def _reasoning_data(of: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    generate = of.add_parser("generate", help="run a generation recipe: prompts in, a dataset of checked traces out")
+    generate.add_argument("recipe", type=Path)
+    generate.add_argument("--teacher", metavar="M", help="a Hub id, a local folder, or what --endpoint serves")
+    generate.add_argument("--endpoint", metavar="URL", help="an OpenAI base URL ending in /v1, instead of an engine")
+    generate.add_argument("--limit", type=_positive, metavar="K", help="only the first K problems")
+    generate.add_argument("--concurrency", type=_positive, metavar="N", help="requests in flight (by its metrics)")
+    generate.add_argument("--store", metavar="S", help="show the dataset's statistics on this board")
+    generate.add_argument("--json", action="store_true", help="make the last line one JSON object")
+    generate.set_defaults(run=data_verbs.generate_verb)
+
+    data = of.add_parser("data", help="look at, convert and mix reasoning data").add_subparsers(
+        required=True, metavar="WHAT"
+    )
+    stats = data.add_parser("stats", help="lengths, pass rates, licences and reasons for drops of a dataset")
+    convert = data.add_parser("convert", help="write a dataset that a reader knows in our schema")
+    for verb in (stats, convert):
+        verb.add_argument("dataset", help="a folder, a file, or a Hub id")
+        verb.add_argument("--config", metavar="C")
+        verb.add_argument("--split", metavar="S", default="train")
+        verb.add_argument("--revision", metavar="R", help="branch, tag or commit")
+    stats.set_defaults(run=data_verbs.stats)
+    convert.add_argument("out", type=Path, help="a new folder")
+    convert.set_defaults(run=data_verbs.convert)
+    mix = data.add_parser("mix", help="write one training set from several datasets, as a mixture recipe says")
+    mix.add_argument("recipe", type=Path)
+    mix.add_argument("out", type=Path, help="a new folder")
+    mix.set_defaults(run=data_verbs.mix_verb)
+    for verb in (stats, mix):
+        verb.add_argument("--store", metavar="S", help="show the statistics on this board")
+    for verb in (stats, convert, mix):
+        verb.add_argument("--json", action="store_true", help="make the last line one JSON object")
 
 
 def _lighteval(of: argparse._SubParsersAction[argparse.ArgumentParser], settings: Settings) -> None:

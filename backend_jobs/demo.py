@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from backend_jobs.generate.recipe import load_generate_recipe
+from backend_jobs.recipe_files import recipe_data
 from backend_jobs.recipes import load_recipe
 from leaderboard.contracts import JobQueue
 from leaderboard.submissions import new_job_id
@@ -17,6 +19,21 @@ def queue_demo(queue: JobQueue) -> JobRecord | None:
     """Queue the demonstration training where nothing was ever submitted; None otherwise."""
     return (
         None if queue.jobs() else queue.submit(training_submission(DEMO_RECIPE, note="Demonstration of the whole loop"))
+    )
+
+
+def recipe_submission(recipe: Path, *, note: str = "", submitted_by: str = "local") -> Submission:
+    """The job of one recipe file, whatever its kind. Raises RecipeRejected where the file is no recipe of a job."""
+    if recipe_data(recipe).get("kind") != "generate":
+        return training_submission(recipe, note=note, submitted_by=submitted_by)
+    return Submission(
+        id=new_job_id(),
+        kind=JobKind.GENERATE,
+        model=f"local/{load_generate_recipe(recipe).run}",
+        recipe=str(recipe.resolve()),
+        submitted_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        submitted_by=submitted_by,
+        note=note,
     )
 
 

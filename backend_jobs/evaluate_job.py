@@ -119,7 +119,7 @@ async def _run(
     if prepared.weights is not None:
         await asyncio.to_thread(download, prepared.weights, settings, news.say, cancelled)
     cancel = asyncio.Event()
-    watcher = asyncio.create_task(_watch(cancelled, cancel))
+    watcher = asyncio.create_task(watch(cancelled, cancel))
     journal_path = ask.journal or default_journal(settings, prepared.checkpoint)
     journal_path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -153,7 +153,7 @@ async def _prepare(ask: Ask, settings: Settings, say: Callable[[str], None]) -> 
         ]
         engine = await given_engine(endpoint, *others)
         facts = await _endpoint_prompt_facts(endpoint, samples)
-        checkpoint = Checkpoint(model=ask.model, revision=ask.revision, commit=_commit(ask.revision))
+        checkpoint = Checkpoint(model=ask.model, revision=ask.revision, commit=known_commit(ask.revision))
         plans = tuple(make_plans(checkpoint, loaded, options=ask.options, facts=facts, endpoint=endpoint.base_url))
         return Prepared(checkpoint=checkpoint, evaluations=plans, engine=engine)
     say("reading the checkpoint")
@@ -202,14 +202,14 @@ def _open_engine(
     prepared: Prepared, settings: Settings, say: Callable[[str], None], cancelled: threading.Event
 ) -> AbstractAsyncContextManager[RunningEngine]:
     if prepared.engine is not None:
-        return _as_it_is(prepared.engine)
+        return as_it_is(prepared.engine)
     checkpoint, engine_plan = prepared.checkpoint, prepared.engine_plan
     assert engine_plan is not None
-    return _serve(checkpoint, engine_plan, settings, say, cancelled)
+    return serve(checkpoint, engine_plan, settings, say, cancelled)
 
 
 @asynccontextmanager
-async def _serve(
+async def serve(
     checkpoint: Checkpoint,
     engine_plan: EnginePlan,
     settings: Settings,
@@ -241,7 +241,8 @@ async def _serve(
 
 
 @asynccontextmanager
-async def _as_it_is(engine: RunningEngine) -> AsyncIterator[RunningEngine]:
+async def as_it_is(engine: RunningEngine) -> AsyncIterator[RunningEngine]:
+    """An engine that is not ours to start or to end."""
     yield engine
 
 
@@ -250,11 +251,13 @@ async def _endpoint_prompt_facts(endpoint: Endpoint, samples: Sequence[Sample]) 
     return PromptFacts(opens_thought=rendered is not None and template.opens_thought(rendered))
 
 
-def _commit(revision: str | None) -> str | None:
+def known_commit(revision: str | None) -> str | None:
+    """A revision that names weights exactly; None for a branch or a tag."""
     return revision if revision and COMMIT.fullmatch(revision) else None
 
 
-async def _watch(cancelled: threading.Event, cancel: asyncio.Event) -> None:
+async def watch(cancelled: threading.Event, cancel: asyncio.Event) -> None:
+    """Set `cancel` when `cancelled` is: the same word, from a thread to an event loop."""
     while not cancelled.is_set():
         await asyncio.sleep(CANCEL_POLL_S)
     cancel.set()

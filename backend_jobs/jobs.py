@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from backend_jobs.evaluate_job import Ask, run_evaluation
+from backend_jobs.generate.job import generate
+from backend_jobs.generate.recipe import load_generate_recipe
 from backend_jobs.recipes import load_recipe
 from backend_jobs.train import train
 from backend_jobs.training.events import CheckpointReady, Finished, Started, Stepped, TrainEvent
@@ -19,6 +21,7 @@ from evaluator.prepare import Options
 from evaluator.types import Progress
 from leaderboard.board import Board
 from leaderboard.contracts import JobQueue
+from leaderboard.datasets import report_changes
 from leaderboard.journal_parts import StoreParts, without_parts
 from leaderboard.priors import length_priors
 from leaderboard.results import publish_changes
@@ -39,6 +42,8 @@ class JobRunner:
         """Carry out one job. Raises OpenR1Error where it fails; the message is what its submitter reads."""
         if record.submission.kind is JobKind.TRAIN:
             return self._train(record.submission, context)
+        if record.submission.kind is JobKind.GENERATE:
+            return self._generate(record.submission, context)
         return self._evaluate(record, context)
 
     def _evaluate(self, record: JobRecord, context: JobContext) -> Outcome:
@@ -90,6 +95,18 @@ class JobRunner:
 
         train(recipe, settings=self._settings, on_event=follow, cancelled=context.cancelled)
         return Outcome()
+
+    def _generate(self, submission: Submission, context: JobContext) -> Outcome:
+        if submission.recipe is None:
+            raise PlanRejected(f"job {submission.id} names no recipe; submit it again with one")
+        made = generate(
+            load_generate_recipe(Path(submission.recipe)),
+            self._settings,
+            on_progress=lambda progress: context.report(generation=progress),
+            cancelled=context.cancelled,
+        )
+        context.log(f"{made.report.rows:,} rows in {made.folder}")
+        return Outcome(changes=report_changes(made.report))
 
     def _submit_checkpoint(
         self, folder: Path, benchmarks: Sequence[str], submitted_by: str, context: JobContext

@@ -352,8 +352,8 @@ def _refuse_double(submission: Submission, jobs: Iterable[JobRecord]) -> None:
 
 
 def _same_work(submission: Submission) -> tuple[object, ...]:
-    """Equal for submissions of which one is enough. Two trainings of one run would write into the same folder."""
-    if submission.kind is JobKind.TRAIN:
+    """Equal for submissions of which one is enough. Two jobs of one run would write into the same folder."""
+    if submission.kind is not JobKind.EVALUATE:
         return submission.kind, submission.model
     weights = submission.commit or (submission.source, submission.revision)
     protocol = (frozenset(submission.benchmarks), submission.attempts, submission.max_tokens, submission.trial)

@@ -19,6 +19,8 @@ from typing import Any
 from backend_jobs.anchor import CONCURRENCY, anchor_table
 from backend_jobs.anchor import anchor as run_anchor
 from backend_jobs.clock import Clock
+from backend_jobs.data_verbs import plan_generation
+from backend_jobs.demo import recipe_submission
 from backend_jobs.evaluate_job import (
     Ask,
     grading_workers,
@@ -29,6 +31,7 @@ from backend_jobs.jobs import JobRunner, as_line, submit_checkpoint
 from backend_jobs.plan_verb import describe
 from backend_jobs.progress import Bars, Events, events_to
 from backend_jobs.queue import StoreQueue
+from backend_jobs.recipe_files import recipe_data
 from backend_jobs.recipes import load_recipe, recipe_hash
 from backend_jobs.train import run_folders
 from backend_jobs.train import train as run_training
@@ -91,6 +94,11 @@ def worker(options: argparse.Namespace, settings: Settings) -> Result:
 def submit(options: argparse.Namespace, settings: Settings) -> Result:
     """Check a submission and add it to the queue."""
     queue = StoreQueue(open_store(options.store))
+    if options.recipe is not None:
+        record = queue.submit(recipe_submission(options.recipe))
+        return {"job": record.submission.id, "model": record.submission.model, "status": record.status.value}
+    if not options.model or not options.benchmark:
+        raise PlanRejected("submit wants a RECIPE, or --model and --benchmark")
     form = {"model": options.model, "revision": options.revision, "benchmarks": options.benchmark}
     submission = check_submission(form, local_mode=settings.space is None, resolve=_resolver(settings))
     record = queue.submit(submission)
@@ -99,6 +107,8 @@ def submit(options: argparse.Namespace, settings: Settings) -> Result:
 
 def plan(options: argparse.Namespace, settings: Settings) -> Result:
     """Print what would run, and run nothing."""
+    if options.recipe is not None and recipe_data(options.recipe).get("kind") == "generate":
+        return plan_generation(options, settings)
     if options.recipe is not None:
         recipe = load_recipe(options.recipe)
         return {

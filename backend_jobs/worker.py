@@ -21,6 +21,7 @@ from backend_jobs.types import JobCancelled, JobNotFound, LeaseLost, Outcome
 from evaluator.errors import OpenR1Error
 from evaluator.types import Progress
 from leaderboard.contracts import LiveBoard, LiveState
+from leaderboard.datasets import GenerationProgress
 from leaderboard.types import Failure, JobKind, JobRecord
 
 LOG = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class JobContext:
         phase: str | None = None,
         progress: Mapping[str, Progress] | None = None,
         training: Mapping[str, Any] | None = None,
+        generation: GenerationProgress | None = None,
     ) -> None:
         """Show what is given in place of what was shown before; the rest stays."""
         with self._lock:
@@ -73,6 +75,7 @@ class JobContext:
                 progress=self._state.progress if progress is None else dict(progress),
                 history=self._state.history if progress is None else self._history.add(progress),
                 training=self._state.training if training is None else dict(training),
+                generation=self._state.generation if generation is None else generation,
             )
             self._unseen = True
 

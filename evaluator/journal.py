@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -87,6 +87,37 @@ class Journal:
             "ON CONFLICT DO NOTHING",
             (generation_key, *values, generation_key, refusal.problem_id, refusal.attempt),
         )
+
+    def add_many(self, answers: Iterable[tuple[str, Completion | Refusal]]) -> None:
+        """Make (generation key, answer) pairs durable together: all of them, or after a failure none.
+
+        Raises:
+            JournalUnusable: they could not be written; nothing that was there is lost.
+        """
+        with self._together():
+            for key, answer in answers:
+                _ = self.add(key, answer) if isinstance(answer, Completion) else self.refuse(key, answer)
+
+    def answers(self, generation_key: str, first: str, end: str) -> list[Completion | Refusal]:
+        """Answers and refusals of the problems from `first` up to, not including, `end`, by problem and attempt."""
+        found: list[Completion | Refusal] = []
+        for table, kind, names in (("answers", Completion, COMPLETION), ("refusals", Refusal, REFUSAL)):
+            with self._guard():
+                rows = self._database.execute(
+                    f"SELECT {', '.join(names)} FROM {table} WHERE generation_key = ? AND problem_id >= ? "
+                    "AND problem_id < ?",
+                    (generation_key, first, end),
+                ).fetchall()
+            found += [kind(**dict(zip(names, row, strict=True))) for row in rows]
+        answered = {(each.problem_id, each.attempt) for each in found if isinstance(each, Completion)}
+        kept = (e for e in found if isinstance(e, Completion) or (e.problem_id, e.attempt) not in answered)
+        return sorted(kept, key=lambda each: (each.problem_id, each.attempt))
+
+    def drop(self, generation_key: str) -> None:
+        """Forget everything of a plan, because it is kept elsewhere."""
+        with self._guard():
+            for table in ("answers", "refusals"):
+                self._database.execute(f"DELETE FROM {table} WHERE generation_key = ?", (generation_key,))
 
     def completions(self, generation_key: str) -> list[Completion]:
         """Every answer of a plan, by problem and attempt."""

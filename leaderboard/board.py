@@ -13,6 +13,7 @@ from typing import Any
 from evaluator.benchmarks import BENCHMARKS
 from evaluator.errors import OpenR1Error
 from evaluator.statistics import rank_intervals
+from leaderboard.datasets import DatasetReport, read_reports
 from leaderboard.history import grader_order
 from leaderboard.lengths import Length
 from leaderboard.moderation import HIDDEN, Hidden, read_hidden
@@ -143,6 +144,10 @@ class Board:
                     score=lambda row: _board_score(row, *ranks.get(row.plan_key, (None, 1))),
                 )
             return self._standings
+
+    def datasets(self) -> list[DatasetReport]:
+        """Reports on datasets, newest first."""
+        return read_reports(self._store)
 
     def problems(self, plan_key: str) -> list[ProblemRow]:
         """How one model did on each problem, in the benchmark's order. Raises ResultNotFound."""

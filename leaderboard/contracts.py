@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from evaluator.types import Progress
+from leaderboard.datasets import GenerationProgress
 from leaderboard.types import JobRecord, Submission
 
 
@@ -67,6 +68,8 @@ class LiveState:
     """By benchmark: how it went so far, thinned."""
     training: dict[str, Any] = field(default_factory=dict)
     """For a training run: step, steps, loss, eta_s."""
+    generation: GenerationProgress | None = None
+    """For a generation."""
     log_tail: str = ""
 
 

@@ -15,6 +15,7 @@ class JobKind(StrEnum):
 
     EVALUATE = "evaluate"
     TRAIN = "train"
+    GENERATE = "generate"
 
 
 class Status(StrEnum):
@@ -32,8 +33,8 @@ class Submission:
     """What somebody asks for, after every check. Times are UTC in ISO 8601 with seconds.
 
     For EVALUATE: `model`, `revision` and `commit` name the weights (`source` is what to serve: a Hub id or a local
-    folder), `benchmarks` what to measure. For TRAIN: `recipe` is the path of the recipe file and `model` the name under
-    which its checkpoints appear (`local/<run>`).
+    folder), `benchmarks` what to measure. For TRAIN and GENERATE: `recipe` is the path of the recipe file and `model`
+    the name under which checkpoints appear, or the dataset's (`local/<run>`).
     """
 
     id: str

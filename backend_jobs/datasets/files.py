@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import fnmatch
 import gzip
 import json
@@ -14,7 +15,7 @@ import yaml
 from backend_jobs.datasets.parquet import read_columns
 from backend_jobs.datasets.types import DatasetRejected, RowRejected
 
-SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz")
+SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".csv")
 CARD = "README.md"
 # Where the Hub looks for a split when a card does not say: {config} and {split} are filled in.
 USUAL_PLACES = (
@@ -47,7 +48,7 @@ def choose_files(
     if not found:
         raise DatasetRejected(
             f"{dataset} has no file for split {split!r}{f' of config {config!r}' if config else ''}: looked for "
-            f"{', '.join(patterns)} (.parquet, .jsonl, .jsonl.gz) among {', '.join(names[:20]) or 'no files'}"
+            f"{', '.join(patterns)} ({', '.join(SUFFIXES)}) among {', '.join(names[:20]) or 'no files'}"
         )
     return tuple(found)
 
@@ -80,12 +81,23 @@ def read_rows(path: Path, *, dataset: str, first: int = 0) -> Iterator[tuple[int
     if path.name.endswith(".parquet"):
         yield from enumerate(read_columns(path), first)
         return
+    if path.name.endswith(".csv"):
+        yield from enumerate(_csv_rows(path, dataset), first)
+        return
     try:
         with gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb") as stream:
             for number, line in enumerate((line for line in stream if line.strip()), first):
                 yield number, _object(line, dataset, number, path)
     except (OSError, EOFError) as error:
         raise DatasetRejected(f"{path} of {dataset} cannot be read ({error}); fetch or write it again") from error
+
+
+def _csv_rows(path: Path, dataset: str) -> Iterator[dict[str, Any]]:
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            yield from csv.DictReader(stream)
+    except (OSError, csv.Error, UnicodeDecodeError) as error:
+        raise DatasetRejected(f"{path} of {dataset} cannot be read as CSV ({error})") from error
 
 
 def _object(line: bytes, dataset: str, number: int, path: Path) -> dict[str, Any]:

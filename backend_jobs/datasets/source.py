@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from backend_jobs.datasets.files import read_rows
-from backend_jobs.datasets.parquet import is_ours, row_of
+from backend_jobs.datasets.parquet import count_rows, is_ours, row_of
 from backend_jobs.datasets.readers import ALSO_KNOWN_AS, DATASETS
 from backend_jobs.datasets.types import DatasetRejected, ReasoningRow
 
@@ -22,6 +22,13 @@ class Source:
     license: str | None
     files: tuple[Callable[[], Path], ...]
     """Each gives the file's place, fetching it first where it is on the Hub."""
+    here: bool = True
+    """Nothing has to be fetched."""
+
+    def count(self) -> int | None:
+        """How many rows there are, where that can be told without reading them all."""
+        counts = [_count(file()) for file in self.files] if self.here else [None]
+        return None if None in counts else sum(n for n in counts if n is not None)
 
     def rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """(number, columns) of every row, in order. Raises DatasetRejected and RowRejected."""
@@ -52,3 +59,12 @@ class Source:
                 )
             for _, columns in read_rows(path, dataset=self.name):
                 yield row_of(columns)
+
+
+def _count(path: Path) -> int | None:
+    if path.suffix == ".parquet":
+        return count_rows(path)
+    if path.suffix != ".jsonl":
+        return None
+    with path.open("rb") as stream:
+        return sum(1 for line in stream if line.strip())

@@ -75,4 +75,5 @@ def _on_hub(dataset: str, settings: Settings, config: str | None, split: str, re
         commit=found.commit,
         license=card_license(card),
         files=tuple(partial(fetch, name=name) for name in chosen),
+        here=False,
     )

@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 
 from leaderboard.board_files import BoardFiles
 from leaderboard.pages.compare import compare_page
+from leaderboard.pages.datasets import datasets_page
 from leaderboard.pages.frame import PageContext
 from leaderboard.pages.leaderboard import leaderboard_page
 from leaderboard.pages.model import model_page
@@ -22,6 +23,7 @@ ROUTES: Mapping[str, Callable[[gr.Blocks, PageContext], None]] = {
     "submit": submit_page,
     "queue": queue_page,
     "compare": compare_page,
+    "datasets": datasets_page,
     "result": result_page,
     "model": model_page,
 }

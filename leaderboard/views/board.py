@@ -81,7 +81,7 @@ def _empty(jobs: Sequence[JobRecord], live: Mapping[str, LiveState]) -> Html:
 
 
 def _job_name(job: JobRecord) -> Html:
-    doing = "training of " if job.submission.kind is JobKind.TRAIN else ""
+    doing = {JobKind.TRAIN: "training of ", JobKind.GENERATE: "reasoning data for "}.get(job.submission.kind, "")
     return fill("{doing}{model}", doing=doing, model=model_name(job.submission.model, job.submission.commit))
 
 

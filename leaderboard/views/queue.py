@@ -11,6 +11,7 @@ from leaderboard.contracts import LiveState
 from leaderboard.preflight import waiting as waiting_time
 from leaderboard.trials import Trial
 from leaderboard.types import Failure, JobKind, JobRecord, ResultRow, Status
+from leaderboard.views.datasets import generation_progress
 from leaderboard.views.live import advice, next_steps, run_charts, trial_note, trial_section
 from leaderboard.views.markup import (
     NOTHING,
@@ -40,6 +41,7 @@ STATUS_WORDS = {
 CANCEL_WARNING = {
     JobKind.EVALUATE: "The run stops at once. Answers it already has stay in its journal, so asking for the same "
     "evaluation again continues from there; until then there is no result.",
+    JobKind.GENERATE: "The generation stops at once. Every answer it has stays: the same recipe continues from there.",
     JobKind.TRAIN: "The training run stops at once. Checkpoints it has saved stay, steps since the last one are lost.",
 }
 
@@ -183,7 +185,9 @@ class _Card:
 
 def _head(job: JobRecord, position: int | None, wait_s: float | None) -> Html:
     submission = job.submission
-    what = "Training" if submission.kind is JobKind.TRAIN else ", ".join(map(_title, submission.benchmarks))
+    what = {JobKind.TRAIN: "Training", JobKind.GENERATE: "Reasoning data"}.get(submission.kind) or ", ".join(
+        map(_title, submission.benchmarks)
+    )
     return fill(
         '<h3>{model} <span class="quiet">{commit}</span></h3><p class="what">{what}{note}</p>'
         '<p class="state">{badge}{place}</p>',
@@ -229,6 +233,8 @@ def _live(job: JobRecord, state: LiveState | None) -> Html:
     if state is None:
         return Html('<p class="quiet">The worker has not said anything yet.</p>')
     lines = [benchmark_progress(_title(name), progress) for name, progress in state.progress.items()]
+    if state.generation is not None:
+        lines.append(generation_progress(state.generation))
     if state.training:
         lines.append(training_progress(state.training))
     if not lines and state.phase:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from leaderboard.types import JobRecord
 from leaderboard.views.markup import NOTHING, Html, fill, join, model_name, notice, page_link
 
-PAGES = {"": "Leaderboard", "compare": "Compare", "submit": "Submit", "queue": "Queue"}
+PAGES = {"": "Leaderboard", "compare": "Compare", "datasets": "Datasets", "submit": "Submit", "queue": "Queue"}
 
 
 def header(current: str, *, local_mode: bool) -> Html:

@@ -1,0 +1,134 @@
+"""From a recipe to a plan that is ready to run: the data found, the teacher found, the engine planned."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import islice
+
+from backend_jobs.datasets.source import Source
+from backend_jobs.datasets.sources import find_source
+from backend_jobs.datasets.types import DatasetRejected
+from backend_jobs.evaluate_job import known_commit, serve
+from backend_jobs.generate.plan import GenerationPlan
+from backend_jobs.generate.prompts import Prompt, read_prompts
+from backend_jobs.generate.recipe import GenerateRecipe
+from backend_jobs.weights import Weights, download, find_weights
+from evaluator import template
+from evaluator.client import Endpoint
+from evaluator.devices import find_devices
+from evaluator.engine import RunningEngine, given_engine, prompt_text
+from evaluator.engine_plan import EnginePlan, plan_engine
+from evaluator.types import Checkpoint
+from settings import Settings
+
+PROBED_PROMPTS = 512
+"""So many problems are rendered to see how long prompts are; the context leaves room for twice the longest."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """A generation that is ready to run. `engine` is given, or `engine_plan` says how ours is started."""
+
+    plan: GenerationPlan
+    source: Source | None
+    weights: Weights | None = None
+    engine_plan: EnginePlan | None = None
+    engine: RunningEngine | None = None
+
+    def prompts(self) -> Iterator[Prompt]:
+        """Every problem, from the first."""
+        return read_prompts(self.plan.recipe.prompts, self.source)
+
+    @asynccontextmanager
+    async def open_engine(
+        self, settings: Settings, say: Say, cancelled: threading.Event
+    ) -> AsyncIterator[RunningEngine]:
+        """The teacher, answering. Downloads its weights first where they are on the Hub."""
+        if self.engine is not None:
+            yield self.engine
+            return
+        assert self.engine_plan is not None
+        assert self.weights is not None
+        await asyncio.to_thread(download, self.weights, settings, say, cancelled)
+        async with serve(self.plan.checkpoint, self.engine_plan, settings, say, cancelled) as engine:
+            yield engine
+
+
+async def prepare(recipe: GenerateRecipe, settings: Settings, say: Say) -> Prepared:
+    """Find what a recipe names. Of a teacher on the Hub, only small files are read here.
+
+    Raises:
+        DatasetRejected, CheckpointRejected, PlanRejected, EngineFailed: what is missing, and what to do.
+    """
+    say("reading the problems")
+    prompts = recipe.prompts
+    source = None
+    if prompts.dataset is not None:
+        source = await asyncio.to_thread(
+            find_source,
+            prompts.dataset,
+            settings,
+            config=prompts.config,
+            split=prompts.split,
+            revision=prompts.revision,
+        )
+    first = await asyncio.to_thread(lambda: list(islice(read_prompts(prompts, source), PROBED_PROMPTS)))
+    texts = [prompt.text for prompt in first if prompt.flaw is None]
+    if not texts:
+        raise DatasetRejected(
+            f"none of the first {len(first)} rows of {prompts.dataset} can be asked"
+            f"{f': {first[0].flaw.detail}' if first and first[0].flaw else ''}; check the columns and `where`"
+        )
+    if recipe.teacher.endpoint is not None:
+        return await _with_endpoint(recipe, source, texts, settings)
+    return await _with_own_engine(recipe, source, texts, settings, say)
+
+
+async def _with_endpoint(
+    recipe: GenerateRecipe, source: Source | None, texts: list[str], settings: Settings
+) -> Prepared:
+    teacher = recipe.teacher
+    assert teacher.endpoint is not None
+    endpoint = Endpoint(base_url=teacher.endpoint.rstrip("/"), model=teacher.name, api_key=settings.endpoint_api_key)
+    engine = await given_engine(endpoint)
+    rendered = await prompt_text(endpoint, texts[0])
+    checkpoint = Checkpoint(model=teacher.name, revision=teacher.revision, commit=known_commit(teacher.revision))
+    opens = rendered is not None and template.opens_thought(rendered)
+    return Prepared(plan=_plan(recipe, checkpoint, source, opens=opens), source=source, engine=engine)
+
+
+async def _with_own_engine(
+    recipe: GenerateRecipe, source: Source | None, texts: list[str], settings: Settings, say: Say
+) -> Prepared:
+    say("reading the teacher")
+    teacher = recipe.teacher
+    weights = await asyncio.to_thread(find_weights, teacher.name, teacher.revision, settings)
+    checkpoint, shape = weights.checkpoint, weights.shape
+    assert checkpoint.path is not None
+    rendered = await asyncio.to_thread(template.read_template(checkpoint.path).render, texts, recipe.prompts.system)
+    longest = template.longest_tokens(checkpoint.path, rendered)
+    room = shape.context - recipe.decoding.max_tokens
+    engine_plan = plan_engine(
+        shape,
+        devices=find_devices(dict(settings.child_environment).get("CUDA_VISIBLE_DEVICES")),
+        prompt_tokens=max(longest, min(2 * longest, room)),
+        max_tokens=recipe.decoding.max_tokens,
+        tensor_parallel_size=teacher.tensor_parallel_size,
+    )
+    plan = _plan(recipe, checkpoint, source, opens=template.opens_thought(rendered[0]))
+    return Prepared(plan=plan, source=source, weights=weights, engine_plan=engine_plan)
+
+
+def _plan(recipe: GenerateRecipe, checkpoint: Checkpoint, source: Source | None, *, opens: bool) -> GenerationPlan:
+    return GenerationPlan(
+        recipe=recipe,
+        checkpoint=checkpoint,
+        source_commit=source.commit if source else None,
+        prompt_opens_thought=opens,
+    )

@@ -1,0 +1,148 @@
+"""Recipe files: YAML read strictly, every fault in one message with its key and what was expected."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Hashable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from evaluator.errors import OpenR1Error
+
+LARGEST_SEED = 2**32 - 1
+
+
+class RecipeRejected(OpenR1Error):
+    """A recipe file is missing, is not YAML, or asks for something that does not exist."""
+
+    code = "recipe_rejected"
+
+
+class Part(BaseModel):
+    """A mapping of a recipe: frozen, strict, and without keys that nobody reads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$", max_length=64)]
+R = TypeVar("R", bound=BaseModel)
+
+
+def recipe_data(path: Path) -> dict[str, Any]:
+    """The mapping in a recipe file. Raises RecipeRejected."""
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
+    except OSError as error:
+        raise RecipeRejected(f"{path} cannot be read ({error.strerror}); give the path of a recipe file") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise RecipeRejected(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict):
+        raise RecipeRejected(f"{path} holds {_shown(data)}, expected a mapping that begins with `kind:`")
+    return data
+
+
+def read_recipe(path: Path, kinds: Mapping[str, type[R]]) -> R:
+    """Read one recipe file of the given kinds.
+
+    Raises:
+        RecipeRejected: every fault in one message, each with its key, what was expected and the nearest valid key.
+    """
+    data = recipe_data(path)
+    kind = data.get("kind")
+    if not isinstance(kind, str) or kind not in kinds:
+        near = nearest(kind, list(kinds)) if isinstance(kind, str) else ""
+        raise RecipeRejected(f"{path}: kind is {_shown(kind)}, expected one of: {', '.join(kinds)}{near}")
+    model = kinds[kind]
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        faults = [_fault(model, dict(fault)) for fault in error.errors(include_url=False)]
+        raise RecipeRejected(f"{path}: {'; '.join(faults)}") from error
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML lets a key stand twice and keeps the last one in silence; here that is a fault."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {twice!r} stands twice; keep one", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
+def _fault(model: type[BaseModel], fault: dict[str, Any]) -> str:
+    """One pydantic error in our words."""
+    if not fault["loc"]:
+        return str(fault["ctx"]["error"])
+    *parents, key = [str(part) for part in fault["loc"]]
+    name = ".".join([*parents, key])
+    if fault["type"] == "extra_forbidden":
+        valid = list(_part_at(model, parents).model_fields)
+        return f"{name} is not a key here{nearest(key, valid)}; the keys are: {', '.join(valid)}"
+    if fault["type"] == "missing":
+        return f"{name} is missing"
+    if fault["type"] == "value_error":
+        return f"{name}: {fault['ctx']['error']}"
+    return f"{name} is {_shown(fault['input'])}, expected {_expected(model, fault)}"
+
+
+def _expected(model: type[BaseModel], fault: dict[str, Any]) -> str:
+    match fault["type"]:
+        case "model_type":
+            keys = _part_at(model, [str(part) for part in fault["loc"]]).model_fields
+            return f"a mapping with the keys: {', '.join(keys)}"
+        case "tuple_type":
+            return "a list: [...]"
+        case "string_pattern_mismatch":
+            return "letters and digits, with single dots, dashes or underscores between them"
+        case "int_type":
+            return "a whole number"
+        case "float_type":
+            return f"a number{_as_number(fault['input'])}"
+    return str(fault["msg"]).removeprefix("Input should be ").removeprefix("String should ")
+
+
+def _part_at(model: type[BaseModel], parents: list[str]) -> type[BaseModel]:
+    for name in parents:
+        if name in model.model_fields:  # what follows a list or a mapping is a place in it, not a key of ours
+            model = _inner_part(model.model_fields[name].annotation) or model
+    return model
+
+
+def _inner_part(annotation: object) -> type[BaseModel] | None:
+    """The one mapping that an annotation allows, inside `| None`, lists and the like; None where there is none."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in (Union, types.UnionType, tuple, list, dict, Annotated):
+        found = (_inner_part(each) for each in get_args(annotation))
+        return next((part for part in found if part is not None), None)
+    return None
+
+
+def nearest(name: str, valid: list[str]) -> str:
+    """`, did you mean 'x'?`, or nothing where no valid name is near."""
+    close = get_close_matches(name, valid, n=1, cutoff=0.5)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+def _as_number(value: object) -> str:
+    """YAML 1.1 reads 3e-3 as text: only a number with a decimal point may have an exponent."""
+    try:
+        number = float(value) if isinstance(value, str) else None
+    except ValueError:
+        number = None
+    return "" if number is None else f"; write {number}, without quotes and with a decimal point"
+
+
+def _shown(value: object) -> str:
+    text = "nothing" if value is None else repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -47,6 +47,7 @@ GENERATION = pa.struct(
         ("original", pa.string()),
     ]
 )
+GENERATION_NAMES = tuple(field.name for field in GENERATION)
 SCHEMA = pa.schema(
     [
         pa.field("messages", MESSAGES, nullable=False),
@@ -97,7 +98,7 @@ class RowsWriter:
 
     def add(self, row: ReasoningRow | RejectedRow) -> None:
         """Add one row: a RejectedRow where the file is of rejected ones."""
-        columns = asdict(row.row) | asdict(row.dropped) if isinstance(row, RejectedRow) else asdict(row)
+        columns = _columns(row.row) | asdict(row.dropped) if isinstance(row, RejectedRow) else _columns(row)
         self._waiting.append(columns)
         self.rows += 1
         if len(self._waiting) >= ROWS_PER_GROUP:
@@ -149,6 +150,15 @@ def count_rows(path: Path) -> int:
         return int(pq.read_metadata(path).num_rows)
     except (pa.ArrowException, OSError) as error:
         raise DatasetRejected(f"{path} cannot be read as Parquet ({error}); fetch or write it again") from error
+
+
+def _columns(row: ReasoningRow) -> dict[str, Any]:
+    """As `asdict` gives it, without copying every text."""
+    columns = {name: getattr(row, name) for name in SCHEMA.names}
+    columns["messages"] = [{"role": message.role, "content": message.content} for message in row.messages]
+    generation = {name: getattr(row.generation, name) for name in GENERATION_NAMES}
+    generation["sampling"] = row.generation.sampling and asdict(row.generation.sampling)
+    return columns | {"generation": generation}
 
 
 def row_of(columns: dict[str, Any]) -> ReasoningRow:

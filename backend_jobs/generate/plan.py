@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from backend_jobs.generate.recipe import GenerateRecipe
 from evaluator.grading import GRADER_VERSION
@@ -13,7 +14,7 @@ NOT_DECIDING = {"run", "price", "teacher"}
 DECIDING_OUTPUT = "rows_per_shard"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class GenerationPlan:
     """A recipe with everything resolved that it names: the weights and the data are pinned."""
 
@@ -22,7 +23,7 @@ class GenerationPlan:
     source_commit: str | None
     prompt_opens_thought: bool = False
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Hash of all that decides a row: 16 hex digits."""
         deciding = self.recipe.model_dump(mode="json", exclude=NOT_DECIDING)
@@ -45,7 +46,7 @@ class GenerationPlan:
         """How many problems of the source one shard holds, with all their samples."""
         return max(1, self.recipe.output.rows_per_shard // self.recipe.decoding.samples)
 
-    @property
+    @cached_property
     def sampling(self) -> Sampling:
         """As every request sends it."""
         decoding = self.recipe.decoding

@@ -1,8 +1,8 @@
 """The run loop of a generation: problems in, answers to the journal, complete shards to files; nothing held in memory.
 
-The life of an answer: the stream hands it on, it is durable in the journal with the next commit (every few dozen
-answers, or fifty milliseconds), and when the last one of its shard is, the shard is checked, filtered and written while
-the stream goes on. A kill loses what no commit had yet: less than the requests in flight.
+The life of an answer: the stream hands it on, it is durable in the journal with the next commit (one follows the other,
+each with all that came meanwhile), and when the last one of its shard is, the shard is checked, filtered and written
+while the stream goes on. A kill loses what no commit had yet: some milliseconds of answers.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ from evaluator.journal import Journal
 from evaluator.types import Completion, Refusal, Request
 from leaderboard.datasets import GenerationProgress
 
-COMMIT_EVERY_S = 0.05
-COMMIT_ANSWERS = 64
 PROGRESS_EVERY_S = 1.0
 
 OpenEngine = Callable[[], AbstractAsyncContextManager[RunningEngine]]
@@ -55,7 +53,8 @@ class GenerationRun:
         self._on_progress, self._on_shard = on_progress, on_shard
         self._folder, self._spool = folder, spool
         self._checker, self._decontaminator = checker, decontaminator
-        self._waiting: list[tuple[Request, Completion | Refusal]] = []
+        self._waiting: list[tuple[Request, Completion | Refusal] | None] = []
+        self._arrived = asyncio.Event()
         self._complete: asyncio.Queue[OpenShard | None] = asyncio.Queue()
         done = self._resume()
         self._feed = Feed(
@@ -78,7 +77,7 @@ class GenerationRun:
         """
         requests = self._feed.requests()
         first = next(requests, None)
-        helpers = [asyncio.create_task(self._report()), asyncio.create_task(self._commit_in_time())]
+        helpers = [asyncio.create_task(self._report())]
         try:
             if first is None:
                 self._complete.put_nowait(None)
@@ -89,8 +88,9 @@ class GenerationRun:
                 writing = asyncio.create_task(
                     self._write_shards(engine.facts.version and f"{engine.facts.engine} {engine.facts.version}")
                 )
+                committing = asyncio.create_task(self._commit())
                 asking = asyncio.create_task(self._ask(engine, _chain(first, requests), concurrency, cancel))
-                await _both(asking, writing)
+                await _together(asking, writing, committing)
         finally:
             await self._stop(helpers)
 
@@ -107,32 +107,38 @@ class GenerationRun:
                     cancel=cancel,
                 )
         finally:
-            self._commit()
-            self._spend()
-        self._meter.end("writing")
-        self._complete.put_nowait(None)
+            self._waiting.append(None)
+            self._arrived.set()
 
     def _take(self, request: Request, answer: Completion | Refusal) -> None:
         self._waiting.append((request, answer))
-        if len(self._waiting) >= COMMIT_ANSWERS:
-            self._commit()
+        self._arrived.set()
 
-    def _commit(self) -> None:
-        """Make what came durable, then count it."""
-        waiting, self._waiting = self._waiting, []
-        if not waiting:
-            return
-        self._journal.add_many((request.generation_key, answer) for request, answer in waiting)
-        for request, answer in waiting:
-            self._meter.answer(answer)
-            shard = self._feed.open[int(request.generation_key.rpartition(":")[2])]
-            shard.answered += 1
-            self._hand_on(shard)
+    async def _commit(self) -> None:
+        """Make answers durable in the order in which they came, all that are there at once, then count them.
 
-    async def _commit_in_time(self) -> None:
-        while True:
-            await asyncio.sleep(COMMIT_EVERY_S)
-            self._commit()
+        The disk is waited for in a thread: meanwhile the stream goes on, and the next batch gathers.
+        """
+        over = False
+        with Journal(self._journal.path) as journal:
+            while not over:
+                await self._arrived.wait()
+                self._arrived.clear()
+                waiting, self._waiting = self._waiting, []
+                batch = [each for each in waiting if each is not None]
+                over = len(batch) < len(waiting)
+                await asyncio.to_thread(journal.add_many, [(request.generation_key, said) for request, said in batch])
+                for request, answer in batch:
+                    self._count(request, answer)
+        self._spend()
+        self._meter.end("writing")
+        self._complete.put_nowait(None)
+
+    def _count(self, request: Request, answer: Completion | Refusal) -> None:
+        self._meter.answer(answer)
+        shard = self._feed.open[int(request.generation_key.rpartition(":")[2])]
+        shard.answered += 1
+        self._hand_on(shard)
 
     def _hand_on(self, shard: OpenShard) -> None:
         if shard.complete and shard.number in self._feed.open:
@@ -189,14 +195,14 @@ def _chain(first: Request, rest: Iterator[Request]) -> Iterator[Request]:
     yield from rest
 
 
-async def _both(asking: asyncio.Task[None], writing: asyncio.Task[None]) -> None:
-    """Wait for both; where one fails, end the other and raise what it raised."""
+async def _together(asking: asyncio.Task[None], writing: asyncio.Task[None], committing: asyncio.Task[None]) -> None:
+    """Wait for all; where one fails, end the others, the one that commits last, and raise what it raised."""
     try:
-        await asyncio.wait({asking, writing}, return_when=asyncio.FIRST_EXCEPTION)
+        await asyncio.wait({asking, writing, committing}, return_when=asyncio.FIRST_EXCEPTION)
     finally:
         for task in (asking, writing):
             task.cancel()
-        outcomes = await asyncio.gather(asking, writing, return_exceptions=True)
+        outcomes = await asyncio.gather(asking, writing, committing, return_exceptions=True)
     failed = [each for each in outcomes if isinstance(each, BaseException)]
     told = [each for each in failed if not isinstance(each, asyncio.CancelledError)]
     if failed:

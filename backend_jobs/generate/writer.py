@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Any
 
 from backend_jobs.datasets.decontaminate import Decontaminator
 from backend_jobs.datasets.filters import Sample, drop_samples
@@ -62,7 +63,7 @@ class ShardWriter:
             for first in range(shard.first, shard.end, PROBLEMS_AT_ONCE):
                 judged = await self._judged(shard, first, min(first + PROBLEMS_AT_ONCE, shard.end))
                 samples += sum(len(each) for _, each in judged)
-                await asyncio.to_thread(self._sort_out, judged, kept, rejected, tally)
+                await _to_its_end(asyncio.to_thread(self._sort_out, judged, kept, rejected, tally))
         tally.examples = self.known.wanted(tally.examples)
         done = DoneShard(number=shard.number, problems=tally.problems, samples=samples, tally=tally)
         self.folder.finish(done)
@@ -169,3 +170,13 @@ class ShardWriter:
             n_tokens=sample.n_tokens,
             generation=generation,
         )
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Await a thread's work. Cancelled, it is waited for all the same: the files that it writes are closed next."""
+    running = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait({running})
+        raise

@@ -15,7 +15,7 @@ from tests.backend_jobs.generate.recipes import recipe, teacher, write_problems
 from tests.fakes.hub_server import FakeHub
 from tests.fakes.openai_server import FakeOpenAI
 
-CARD = b"---\nlicense: odc-by\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: sums.jsonl\n---\n"
+CARD = b"---\nlicense: odc-by\nconfigs:\n- config_name: default\n  data_files: sums.jsonl\n---\n"
 LOAD = """
 import sys, datasets
 loaded = datasets.load_dataset("alice/sums", split="train", cache_dir=sys.argv[1], token="hf_alice")

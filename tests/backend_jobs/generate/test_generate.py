@@ -147,7 +147,7 @@ def test_a_cancelled_run_continues_where_it_stopped(tmp_path: Path) -> None:
     assert (before, answered) == (50, 2 * PROBLEMS)
 
 
-@pytest.mark.parametrize("kill_after", [5, 37, 71, 103])
+@pytest.mark.parametrize("kill_after", [37, 103])
 def test_a_kill_at_any_moment_leaves_the_same_dataset(kill_after: int, tmp_path: Path) -> None:
     problems = write_problems(tmp_path / "sums.jsonl", PROBLEMS)
     with FakeOpenAI(teacher, latency_s=0.01) as fake:

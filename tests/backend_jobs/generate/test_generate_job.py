@@ -90,7 +90,8 @@ def test_a_cancelled_job_keeps_what_was_answered(tmp_path: Path) -> None:
         class Cancelling(Seen):
             def publish(self, state: LiveState) -> None:
                 super().publish(state)
-                if state.generation is not None and state.generation.samples >= 30 and state.phase == "running":
+                running = queue.find(job.submission.id).status is Status.RUNNING
+                if running and state.generation is not None and state.generation.samples >= 30:
                     queue.cancel(job.submission.id)
 
         cancelling = Cancelling()

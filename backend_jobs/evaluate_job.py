@@ -202,7 +202,7 @@ def _open_engine(
     prepared: Prepared, settings: Settings, say: Callable[[str], None], cancelled: threading.Event
 ) -> AbstractAsyncContextManager[RunningEngine]:
     if prepared.engine is not None:
-        return as_it_is(prepared.engine)
+        return _as_it_is(prepared.engine)
     checkpoint, engine_plan = prepared.checkpoint, prepared.engine_plan
     assert engine_plan is not None
     return serve(checkpoint, engine_plan, settings, say, cancelled)
@@ -241,8 +241,7 @@ async def serve(
 
 
 @asynccontextmanager
-async def as_it_is(engine: RunningEngine) -> AsyncIterator[RunningEngine]:
-    """An engine that is not ours to start or to end."""
+async def _as_it_is(engine: RunningEngine) -> AsyncIterator[RunningEngine]:
     yield engine
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
+from starlette.types import ASGIApp
 
 from backend_jobs.beats import COMMIT_EVERY_S, Beats
 from backend_jobs.clock import Clock
@@ -21,6 +22,7 @@ from backend_jobs.demo import queue_demo
 from backend_jobs.keeper import WorkerKeeper
 from backend_jobs.leases import HUB_LEASE_S, LEASE_S
 from backend_jobs.logs import log_to_stderr
+from backend_jobs.operation import Operation, limits
 from backend_jobs.preflight import Preflighter
 from backend_jobs.queue import StoreQueue
 from backend_jobs.weights import resolve_model
@@ -31,6 +33,7 @@ from leaderboard.board_files import BoardFiles
 from leaderboard.contracts import BeatDesk, JobQueue, LiveBoard
 from leaderboard.hub_store import REFRESH_S
 from leaderboard.live import FileLive
+from leaderboard.operate_routes import operate_routes
 from leaderboard.pages.frame import PageContext
 from leaderboard.pages.site import build_page, mount_page
 from leaderboard.references import published_scores
@@ -46,11 +49,11 @@ OPEN_STREAMS_GRACE_S = 3
 
 def main() -> None:
     """Serve the board until stopped."""
-    log_to_stderr()
     settings = _settings()
+    log_to_stderr(as_json=settings.log_as_json)
     store = open_store(settings.store, settings)
     remote = is_on_the_hub(settings.store)
-    queue = StoreQueue(store, lease_s=HUB_LEASE_S if remote else LEASE_S)
+    queue = StoreQueue(store, lease_s=HUB_LEASE_S if remote else LEASE_S, limits=limits(settings))
     live = FileLive(settings.data_dir / "live")
     beats = Beats(store, queue, live)
     keeper = WorkerKeeper([sys.executable, "-m", "backend_jobs", "worker", "--store", settings.store], settings)
@@ -64,8 +67,10 @@ def main() -> None:
     if remote:
         clock.every(REFRESH_S / 2, store.refresh, name="look for a newer version")
         clock.every(COMMIT_EVERY_S, beats.commit, name="commit the workers' beats")
+    operation = Operation(settings, store, queue, live, keeper)
+    operation.run(clock)
     clock.start()
-    site = build_site(settings, Board(store, published_scores()), queue, live, beats)
+    site = watched(build_site(settings, Board(store, published_scores()), queue, live, beats), operation)
     LOG.info("the board: http://%s:%d", "127.0.0.1" if settings.host == "0.0.0.0" else settings.host, settings.port)
     try:
         serve(site, settings)
@@ -107,6 +112,12 @@ def build_site(
     return root
 
 
+def watched(site: Starlette, operation: Operation) -> ASGIApp:
+    """The site with `/health`, `/ready` and `/metrics` before all other addresses, and its requests counted."""
+    site.router.routes[:0] = operate_routes(operation.watch.look, operation.metrics)
+    return operation.metrics.counting(site)
+
+
 class StoppableServer(uvicorn.Server):
     """A server that leaves signals to us: uvicorn would raise them again and end the process before it tidied up."""
 
@@ -122,7 +133,7 @@ class StoppableServer(uvicorn.Server):
         yield
 
 
-def serve(site: Starlette, settings: Settings) -> None:
+def serve(site: ASGIApp, settings: Settings) -> None:
     """Answer until the process is told to end. Open streams get a moment to finish."""
     config = uvicorn.Config(
         site,

@@ -22,6 +22,8 @@ CHILD_VARIABLES = (
     "NCCL_DEBUG",
 )
 ROOT = Path(__file__).resolve().parent
+JOBS_A_DAY, JOBS_AT_ONCE, LONGEST_QUEUE = 4, 2, 200
+DISK_RESERVE_GB = 2.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +60,20 @@ class Settings:
     """A server that speaks Piston's protocol: the only place where programs that a model wrote are run."""
     demo: bool = True
     """Queue the demonstration training run when the store is empty."""
+    maintainers: frozenset[str] = frozenset()
+    """Hugging Face accounts that may cancel, retry, reorder and hide what others submitted."""
+    jobs_a_day: int = JOBS_A_DAY
+    """On a Space: submissions of one person within 24 hours."""
+    jobs_at_once: int = JOBS_AT_ONCE
+    """On a Space: jobs of one person that wait or run."""
+    longest_queue: int = LONGEST_QUEUE
+    """On a Space: jobs that wait or run in all."""
+    disk_reserve_gb: float = DISK_RESERVE_GB
+    """Kept free on the data folder's disk: below it old downloads are removed, and the board is not ready."""
+    alert_webhook: str | None = None
+    """Where alerts are sent as JSON; it may hold a secret, so it is never logged."""
+    log_as_json: bool = False
+    """Whether the log is one JSON object a line, for programs."""
     child_environment: tuple[tuple[str, str], ...] = ()
     """What engines and training processes inherit of the environment; never a token."""
 
@@ -66,7 +82,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings that the environment asks for. Empty variables count as not set, and relative paths begin here.
 
     Raises:
-        SystemExit: PORT is not a port; the message says so.
+        SystemExit: a variable holds what it cannot; the message names it and says what was expected.
     """
     given = {name: value for name, value in environ.items() if value}
     default_python = ROOT / ".venv-engine" / "bin" / "python"
@@ -89,6 +105,13 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         webhook_secret=given.get("WEBHOOK_SECRET"),
         code_sandbox=given.get("CODE_SANDBOX"),
         demo=given.get("OPEN_R1_DEMO", "1") != "0",
+        maintainers=frozenset(name.strip() for name in given.get("OPEN_R1_MAINTAINERS", "").split(",") if name.strip()),
+        jobs_a_day=_count(given, "OPEN_R1_JOBS_A_DAY", JOBS_A_DAY),
+        jobs_at_once=_count(given, "OPEN_R1_JOBS_AT_ONCE", JOBS_AT_ONCE),
+        longest_queue=_count(given, "OPEN_R1_LONGEST_QUEUE", LONGEST_QUEUE),
+        disk_reserve_gb=_amount(given, "OPEN_R1_DISK_RESERVE_GB", DISK_RESERVE_GB),
+        alert_webhook=_address(given, "OPEN_R1_ALERT_WEBHOOK"),
+        log_as_json=given.get("OPEN_R1_LOG") == "json",
         child_environment=tuple((name, given[name]) for name in CHILD_VARIABLES if name in given),
     )
 
@@ -97,3 +120,28 @@ def _port(text: str) -> int:
     if not text.isdigit() or not 0 < int(text) < 65_536:
         raise SystemExit(f"error: PORT is {text!r}, expected a number from 1 to 65535")
     return int(text)
+
+
+def _count(given: Mapping[str, str], name: str, usual: int) -> int:
+    text = given.get(name, str(usual))
+    if not text.isdigit() or not 0 < int(text) <= 1_000_000:
+        raise SystemExit(f"error: {name} is {text!r}, expected a whole number from 1 to 1,000,000")
+    return int(text)
+
+
+def _amount(given: Mapping[str, str], name: str, usual: float) -> float:
+    text = given.get(name, str(usual))
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = -1.0
+    if not 0 <= amount < 1_000_000:
+        raise SystemExit(f"error: {name} is {text!r}, expected a number from 0 to 1,000,000")
+    return amount
+
+
+def _address(given: Mapping[str, str], name: str) -> str | None:
+    text = given.get(name)
+    if text is not None and not text.startswith(("http://", "https://")):
+        raise SystemExit(f"error: {name} is no web address: it begins with http:// or https://")
+    return text

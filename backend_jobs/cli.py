@@ -19,10 +19,11 @@ from settings import Settings, read_settings
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit status."""
-    log_to_stderr()
-    options = parser(read_settings()).parse_args(arguments)
+    settings = read_settings()
+    log_to_stderr(as_json=settings.log_as_json)
+    options = parser(settings).parse_args(arguments)
     try:
-        result = options.run(options, read_settings())
+        result = options.run(options, settings)
     except PartlyDone as partly:
         _show(partly.result, options)
         print(f"error: {partly}", file=sys.stderr)

@@ -32,6 +32,10 @@ class WorkerKeeper:
             self._process.stop()
         self._process = SupervisedProcess(self._command, log=self._log, folder=ROOT, grace_s=WORKER_GRACE_S)
 
+    def alive(self) -> bool | None:
+        """Whether the worker runs; None where none was started here."""
+        return None if self._process is None else self._process.exit_status() is None
+
     def stop(self) -> None:
         """End the worker; a job it runs goes back to the queue."""
         if self._process is not None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from backend_jobs.leases import BEAT_S
 from backend_jobs.live_history import LiveHistory
+from backend_jobs.logs import job_log
 from backend_jobs.queue import StoreQueue
 from backend_jobs.types import JobCancelled, JobNotFound, LeaseLost, Outcome
 from evaluator.errors import OpenR1Error
@@ -147,6 +148,12 @@ class Worker:
         if record is None:
             return False
         job_id = record.submission.id
+        with job_log(job_id):
+            self._run_claimed(record)
+        return True
+
+    def _run_claimed(self, record: JobRecord) -> None:
+        job_id = record.submission.id
         LOG.info("%s runs job %s (%s), attempt %d", self._name, job_id, record.submission.model, record.attempt)
         context = JobContext(job_id)
         try:
@@ -159,7 +166,6 @@ class Worker:
             context.report(phase=ended)
             self._publish(context)
         LOG.info("job %s: %s", job_id, ended)
-        return True
 
     def _carry_out(self, record: JobRecord, context: JobContext) -> str:
         """Run the job and write how it ended; returns the word for it. Raises one of GONE."""
@@ -211,13 +217,14 @@ class Worker:
 
     def _beat(self, record: JobRecord, context: JobContext, done: threading.Event) -> None:
         next_beat = time.monotonic() + self._beat_s
-        while not done.wait(min(LOOK_S, self._beat_s)):
-            self._publish(context)
-            if self._stopping:
-                context.interrupt(Interruption.STOPPED)
-            if time.monotonic() >= next_beat:
-                next_beat = time.monotonic() + self._beat_s
-                self._renew(record, context)
+        with job_log(record.submission.id):
+            while not done.wait(min(LOOK_S, self._beat_s)):
+                self._publish(context)
+                if self._stopping:
+                    context.interrupt(Interruption.STOPPED)
+                if time.monotonic() >= next_beat:
+                    next_beat = time.monotonic() + self._beat_s
+                    self._renew(record, context)
 
     def _renew(self, record: JobRecord, context: JobContext) -> None:
         try:

@@ -20,6 +20,7 @@ DOORS = {
     "transformers": "evaluator/rendering.py",
     "scipy": "evaluator/statistics.py",
     "math_core": "leaderboard/formulas.py",
+    "prometheus_client": "leaderboard/metrics.py",
     "pandas": "leaderboard/table.py",
     "pyarrow": "leaderboard/table.py",
     "gradio": "leaderboard/pages/",

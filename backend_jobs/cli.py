@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from backend_jobs import data_verbs, history_verbs, lighteval_verbs, verbs
-from backend_jobs.history_verbs import PartlyDone
 from backend_jobs.logs import log_to_stderr
+from backend_jobs.types import PartlyDone, WrongUsage
 from evaluator.benchmarks import BENCHMARKS
 from evaluator.errors import OpenR1Error
 from settings import Settings, read_settings
@@ -21,9 +22,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit status."""
     settings = read_settings()
     log_to_stderr(as_json=settings.log_as_json)
-    options = parser(settings).parse_args(arguments)
+    top = parser(settings)
+    options = top.parse_args(arguments)
     try:
         result = options.run(options, settings)
+    except WrongUsage as wrong:
+        top.error(str(wrong))
     except PartlyDone as partly:
         _show(partly.result, options)
         print(f"error: {partly}", file=sys.stderr)
@@ -34,6 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if tail:
             print(tail, file=sys.stderr)
             print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(
+            f"error: {error}; check that the path exists, that you may use it and that the disk has room",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print("stopped; what was answered is in the journal, the same command continues from there", file=sys.stderr)
@@ -193,7 +203,9 @@ def _history(of: argparse._SubParsersAction[argparse.ArgumentParser], settings: 
     reproduce.add_argument(
         "--model", type=Path, metavar="PATH", help="the folder that holds a local checkpoint's weights"
     )
-    reproduce.add_argument("--endpoint", metavar="URL", help="where the model is served now, instead of where it was")
+    reproduce.add_argument(
+        "--endpoint", type=_base_url, metavar="URL", help="where the model is served now, instead of where it was"
+    )
     reproduce.add_argument("--concurrency", type=_positive, metavar="N", help="requests in flight")
     reproduce.set_defaults(run=history_verbs.reproduce)
 
@@ -226,7 +238,11 @@ def _what_to_measure(verb: argparse.ArgumentParser, *, required: bool) -> None:
 
 def _how_to_measure(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
-        "--endpoint", nargs="+", metavar="URL", help="OpenAI base URLs ending in /v1, instead of an engine of ours"
+        "--endpoint",
+        nargs="+",
+        type=_base_url,
+        metavar="URL",
+        help="OpenAI base URLs ending in /v1, instead of an engine of ours",
     )
     verb.add_argument("--attempts", type=_positive, metavar="N", help="attempts per problem (the protocol's)")
     verb.add_argument("--max-tokens", type=_positive, metavar="N", help="answer budget in tokens (the protocol's)")
@@ -236,6 +252,12 @@ def _how_to_measure(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--concurrency", type=_positive, metavar="N", help="requests in flight (what the engines can take)"
     )
+
+
+def _base_url(text: str) -> str:
+    if not re.fullmatch(r"https?://[^/\s]+(/\S*)?/v1/?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an OpenAI base URL: give one such as http://host:8000/v1")
+    return text
 
 
 def _positive(text: str) -> int:

@@ -15,7 +15,7 @@ from backend_jobs.progress import Bars
 from backend_jobs.queue import StoreQueue
 from backend_jobs.regrade import Outcome, Sources, answers_of, behind, grade_inputs, require_current
 from backend_jobs.regrade import regrade as regrade_result
-from backend_jobs.types import JobNotFound
+from backend_jobs.types import JobNotFound, PartlyDone
 from evaluator.budget import Answered, exact
 from evaluator.errors import OpenR1Error, PlanRejected
 from evaluator.grading_pool import GraderPool
@@ -30,16 +30,6 @@ from leaderboard.types import ResultRow
 from settings import Settings
 
 Result = dict[str, Any]
-
-
-class PartlyDone(OpenR1Error):
-    """Some results could not be regraded; `result` says what became of all of them."""
-
-    code = "partly_done"
-
-    def __init__(self, message: str, result: Result) -> None:
-        super().__init__(message)
-        self.result = result
 
 
 def regrade(options: argparse.Namespace, settings: Settings) -> Result:

@@ -25,7 +25,7 @@ from leaderboard.datasets import report_changes
 from leaderboard.journal_parts import StoreParts, without_parts
 from leaderboard.priors import length_priors
 from leaderboard.results import publish_changes
-from leaderboard.store import Changes, Snapshot
+from leaderboard.store import Changes, Snapshot, StoreUnusable, VersionConflict
 from leaderboard.stores import open_store
 from leaderboard.submissions import SubmissionRejected, check_submission, resolve_folder
 from leaderboard.types import JobKind, JobRecord, Submission
@@ -91,7 +91,8 @@ class JobRunner:
             else:
                 context.log(as_line(event))
             if isinstance(event, CheckpointReady):
-                self._submit_checkpoint(event.path, recipe.benchmarks, submission.submitted_by, context)
+                by = submission.submitted_by
+                context.log(submitted_line(self._queue, event.path, recipe.benchmarks, submitted_by=by))
 
         train(recipe, settings=self._settings, on_event=follow, cancelled=context.cancelled)
         return Outcome()
@@ -108,16 +109,6 @@ class JobRunner:
         context.log(f"{made.report.rows:,} rows in {made.folder}")
         return Outcome(changes=report_changes(made.report))
 
-    def _submit_checkpoint(
-        self, folder: Path, benchmarks: Sequence[str], submitted_by: str, context: JobContext
-    ) -> None:
-        try:
-            submitted = submit_checkpoint(self._queue, folder, benchmarks, submitted_by=submitted_by)
-        except SubmissionRejected as refused:
-            context.log(str(refused))
-        else:
-            context.log(f"{folder.name} is {'submitted' if submitted else 'known to the board'}")
-
 
 def submit_checkpoint(
     queue: JobQueue, folder: Path, benchmarks: Sequence[str], *, submitted_by: str = "local"
@@ -132,6 +123,15 @@ def submit_checkpoint(
         return None
     form = {"model": str(folder), "benchmarks": list(benchmarks)}
     return queue.submit(check_submission(form, local_mode=True, resolve=lambda *_: weights, submitted_by=submitted_by))
+
+
+def submitted_line(queue: JobQueue, folder: Path, benchmarks: Sequence[str], *, submitted_by: str = "local") -> str:
+    """Submit a checkpoint and say what became of it. A refusal is a line too: the training goes on."""
+    try:
+        submitted = submit_checkpoint(queue, folder, benchmarks, submitted_by=submitted_by)
+    except (SubmissionRejected, StoreUnusable, VersionConflict) as refused:
+        return f"{folder.name} is not submitted: {refused}"
+    return f"{folder.name} is {'submitted' if submitted else 'known to the board'}"
 
 
 def as_line(event: TrainEvent) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from evaluator.errors import Cancelled, OpenR1Error
 from leaderboard.store import Changes, Snapshot
@@ -27,6 +28,22 @@ class Lease:
     attempt: int
     beat: int
     since_s: float
+
+
+class WrongUsage(OpenR1Error):
+    """The words of a command do not make one, in a way that the parser alone cannot see."""
+
+    code = "wrong_usage"
+
+
+class PartlyDone(OpenR1Error):
+    """A part of what was asked for failed; `result` is what was done, to be shown all the same."""
+
+    code = "partly_done"
+
+    def __init__(self, message: str, result: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 class JobNotFound(OpenR1Error):

@@ -27,7 +27,7 @@ from backend_jobs.evaluate_job import (
     prepare,
     run_evaluation,
 )
-from backend_jobs.jobs import JobRunner, as_line, submit_checkpoint
+from backend_jobs.jobs import JobRunner, as_line, submitted_line
 from backend_jobs.plan_verb import describe
 from backend_jobs.progress import Bars, Events, events_to
 from backend_jobs.queue import StoreQueue
@@ -36,6 +36,7 @@ from backend_jobs.recipes import load_recipe, recipe_hash
 from backend_jobs.train import run_folders
 from backend_jobs.train import train as run_training
 from backend_jobs.training.events import CheckpointReady, TrainEvent
+from backend_jobs.types import PartlyDone, WrongUsage
 from backend_jobs.weights import resolve_model
 from backend_jobs.worker import Worker
 from evaluator.audit import FileAudit
@@ -53,8 +54,8 @@ from leaderboard.board import Board
 from leaderboard.compare import compare_results, comparison_lines, comparison_report
 from leaderboard.live import FileLive
 from leaderboard.priors import length_priors
-from leaderboard.results import publish_changes
-from leaderboard.store import Changes, Snapshot, update
+from leaderboard.results import is_published, publish_changes
+from leaderboard.store import Changes, Snapshot, Store, update
 from leaderboard.stores import open_store
 from leaderboard.submissions import check_submission
 from settings import Settings
@@ -120,7 +121,7 @@ def plan(options: argparse.Namespace, settings: Settings) -> Result:
             "settings": recipe.training.model_dump(),
         }
     if not options.model or not options.benchmark:
-        raise PlanRejected("plan wants a RECIPE, or --model and --benchmark")
+        raise WrongUsage("plan wants a RECIPE, or --model and --benchmark")
     devices = _devices(options.gpus)
     asked = replace(_ask(options), devices=devices, dollars_per_gpu_hour=options.gpu_price)
     return describe(prepare(asked, settings), settings)
@@ -136,9 +137,24 @@ def evaluate(options: argparse.Namespace, settings: Settings) -> Result:
     """Measure one checkpoint, here and now."""
     if options.store and options.limit:
         raise PlanRejected("a --limit run is never published; leave out --store, or --limit")
+    # Opened before anything is asked: a path that is no store must not cost a measurement.
+    store = open_store(options.store) if options.store else None
     ask = _ask(options)
-    if options.store:
-        ask = replace(ask, priors=length_priors(Board(open_store(options.store)), ask.benchmarks))
+    if store is not None:
+        ask = replace(ask, priors=length_priors(Board(store), ask.benchmarks))
+    checkpoint, measurements, result = _measure(ask, options, settings)
+    if store is not None:
+        try:
+            _publish(store, checkpoint, measurements)
+        except OpenR1Error as error:
+            raise PartlyDone(f"measured, but not published: {error}", result) from error
+    return result
+
+
+def _measure(
+    ask: Ask, options: argparse.Namespace, settings: Settings
+) -> tuple[Checkpoint, list[Measurement], dict[str, Any]]:
+    """Run the evaluation with bars on the terminal and, where asked for, a stream of events; SIGTERM cancels it."""
     cancelled = threading.Event()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: cancelled.set())
@@ -162,18 +178,24 @@ def evaluate(options: argparse.Namespace, settings: Settings) -> Result:
         if events is not None:
             for told in reports:
                 events.write("finished", result=told)
-    if options.store:
-        _publish(options.store, checkpoint, measurements)
-    return reports[0] if len(reports) == 1 else {"measurements": reports}
+    return checkpoint, measurements, reports[0] if len(reports) == 1 else {"measurements": reports}
 
 
-def _publish(spec: str, checkpoint: Checkpoint, measurements: Sequence[Measurement]) -> None:
+def _publish(store: Store, checkpoint: Checkpoint, measurements: Sequence[Measurement]) -> None:
     measured_at = datetime.now(UTC).isoformat(timespec="seconds")
 
-    def edit(stored: Snapshot) -> Changes:
-        return publish_changes(measurements, checkpoint=checkpoint, measured_at=measured_at, stored=stored)[1]
+    kept: list[str] = []
 
-    update(open_store(spec), edit, message=f"measured {checkpoint.model}")
+    def edit(stored: Snapshot) -> Changes:
+        keys, changes = publish_changes(measurements, checkpoint=checkpoint, measured_at=measured_at, stored=stored)
+        kept[:] = [
+            key for key, done in zip(keys, measurements, strict=True) if is_published(done.plan.model, key, stored)
+        ]
+        return changes
+
+    update(store, edit, message=f"measured {checkpoint.model}")
+    for key in kept:
+        print(f"result {key}: already published; kept", file=sys.stderr)
 
 
 def grade(options: argparse.Namespace, settings: Settings) -> Result:
@@ -229,7 +251,7 @@ def train(options: argparse.Namespace, settings: Settings) -> Result:
     def follow(event: TrainEvent) -> None:
         print(as_line(event), file=sys.stderr)
         if isinstance(event, CheckpointReady) and queue is not None:
-            submit_checkpoint(queue, event.path, recipe.benchmarks)
+            print(submitted_line(queue, event.path, recipe.benchmarks), file=sys.stderr)
 
     result = run_training(recipe, settings=settings, on_event=follow, cancelled=threading.Event())
     return {

@@ -113,16 +113,13 @@ class Tally:
         return sum(means) / len(means) * statistics.POINTS, statistics.interval(means, draws=draws)
 
 
-def report(measurement: Measurement, *, model: str | None = None) -> dict[str, Any]:
-    """A measurement as one JSON object for programs: scores and errors in points, counts of attempts, seconds.
-
-    `model` is what the caller asked for, where that differs from the name in the plan.
-    """
+def report(measurement: Measurement) -> dict[str, Any]:
+    """A measurement as one JSON object for programs: scores and errors in points, counts of attempts, seconds."""
     plan, numbers = measurement.plan, measurement.statistics
     return {
         "benchmark": plan.benchmark,
         "benchmark_version": plan.benchmark_version,
-        "model": model or plan.model,
+        "model": plan.model,
         "commit": plan.commit,
         "plan_key": plans.plan_key(plan),
         "generation_key": plans.generation_key(plan),

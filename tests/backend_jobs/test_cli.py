@@ -105,6 +105,56 @@ def test_nothing_is_published_without_a_store_and_everything_with_one(
     assert row.statistics.score == pytest.approx(result["score"])
 
 
+def test_a_result_that_is_measured_again_is_kept_and_says_so(run: Run, server: FakeOpenAI, tmp_path: Path) -> None:
+    store = tmp_path / "store.db"
+    words = ["--attempts", "1", "--store", store]
+    _, _, err = evaluate(run, server, *words, "--journal", tmp_path / "first.db")
+    assert "already published" not in err
+    before = Board(open_store(str(store))).rows()
+    status, _, err = evaluate(run, server, *words, "--journal", tmp_path / "second.db")
+    assert (status, len(server.requests)) == (0, 800)
+    assert f"result {before[0].plan_key}: already published; kept" in err
+    assert Board(open_store(str(store))).rows() == before
+
+
+def test_a_path_that_is_no_store_is_refused_before_anything_is_asked(
+    run: Run, server: FakeOpenAI, tmp_path: Path
+) -> None:
+    store = tmp_path / "store.db"
+    store.write_bytes(b"not a store at all" * 100)
+    status, out, err = evaluate(run, server, "--attempts", "1", "--store", store)
+    assert (status, out, server.requests) == (1, "", [])
+    assert str(store) in err
+
+
+def test_a_measurement_is_printed_although_its_store_broke_meanwhile(run: Run, tmp_path: Path) -> None:
+    store = tmp_path / "store.db"
+
+    def breaks_the_store(prompt: str, seed: int) -> str:
+        store.write_bytes(b"not a store any more" * 100)
+        return adds_up(prompt, seed)
+
+    with FakeOpenAI(breaks_the_store, model="served") as server:
+        status, out, err = evaluate(run, server, "--attempts", "1", "--store", store, "--json")
+    errors = [line for line in err.splitlines() if line.startswith("error:")]
+    assert (status, len(errors)) == (1, 1)
+    assert "measured, but not published" in errors[0]
+    assert json.loads(out.splitlines()[-1])["problems"] == 400
+
+
+@pytest.mark.parametrize("flag", ["--completions", "--scores"])
+def test_a_path_that_cannot_be_used_ends_with_one_line(run: Run, tmp_path: Path, flag: str) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"problem_id": "a", "completion": "4", "gold": "4"}\n')
+    paths = {"--completions": rows, "--scores": tmp_path / "scores.jsonl"} | {flag: rows / "beneath" / "a-file"}
+    words = [word for pair in paths.items() for word in pair]
+    status, out, err = run("grade", "--benchmark", "math_500", *words)
+    (error,) = (line for line in err.splitlines() if line.startswith("error:"))
+    assert (status, out) == (1, "")
+    assert "rows.jsonl" in error
+    assert "Traceback" not in err
+
+
 def test_weights_that_only_the_server_knows_are_shown_but_not_ranked(
     run: Run, server: FakeOpenAI, tmp_path: Path
 ) -> None:
@@ -158,6 +208,10 @@ def test_a_name_that_the_server_does_not_list_is_refused_naming_those_it_does(ru
         ["evaluate", "--model", "m", "--benchmark", "no_such_benchmark"],
         ["evaluate", "--benchmark", "arithmetic"],
         ["evaluate", "--model", "m", "--benchmark", "arithmetic", "--attempts", "0"],
+        ["evaluate", "--model", "m", "--benchmark", "arithmetic", "--endpoint", "http://127.0.0.1:1"],
+        ["reproduce", "key", "--endpoint", "127.0.0.1:1/v1"],
+        ["plan"],
+        ["plan", "--model", "m"],
         ["no-such-verb"],
         [],
     ],

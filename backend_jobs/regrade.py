@@ -212,6 +212,7 @@ def _measured(row: ResultRow, answers: Answers, grader: GraderPool, on_progress:
         scores=_followed(row, futures, on_progress),
         engine=row.engine,
         wall_seconds=row.wall_seconds,
+        streams=row.streams,
         equal=lambda a, b: grader.submit_equal(a, b).result(),
     )
 

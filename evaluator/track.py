@@ -45,6 +45,8 @@ class Track:
         self._answered = self._refused = 0
         self._eta_s: float | None = None
         self._message = ""
+        self._all_in_flight = 0
+        self._kv_usage: float | None = None
         self._facts: EngineFacts | None = None
         self._arrivals: deque[tuple[float, int]] = deque()
         self._started = self._counted = monotonic()
@@ -88,9 +90,11 @@ class Track:
     def follow(self, state: StreamState) -> None:
         """What the stream is doing now: how much of it is this plan's, and when that will end."""
         self.in_flight = state.in_flight.get(self.key, 0)
+        self._all_in_flight = sum(state.in_flight.values())
+        self._kv_usage = max((each.kv_usage for each in state.replicas if each.kv_usage is not None), default=None)
         resting = [each.standing.value for each in state.replicas if each.standing is not Standing.OPEN]
         self._message = f"{len(resting)} of {len(state.replicas)} servers {', '.join(resting)}" if resting else ""
-        together, left = sum(state.in_flight.values()), len(self.requests) - self._answered - self._refused
+        together, left = self._all_in_flight, len(self.requests) - self._answered - self._refused
         self._eta_s = self._ends.seconds_left(
             waiting=max(0, left - self.in_flight),
             in_flight=self.in_flight,
@@ -135,7 +139,8 @@ class Track:
             done=done,
             total=total,
             graded=len(self.scores),
-            in_flight=self.in_flight,
+            in_flight=self._all_in_flight if done < total else 0,
+            kv_usage=self._kv_usage if done < total else None,
             score=score,
             ci95=ci95,
             tokens_per_s=self._tokens_per_s(),

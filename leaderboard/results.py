@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import groupby
 from typing import Any
@@ -23,7 +24,19 @@ from evaluator.benchmarks import benchmark
 from evaluator.errors import OpenR1Error
 from evaluator.measure import sample_index
 from evaluator.plan import generation_key, plan_key, protocol_key
-from evaluator.types import Checkpoint, Completion, EvalPlan, Measurement, Sample, Sampling, Score, Verdict, to_json
+from evaluator.types import (
+    CapPoint,
+    Checkpoint,
+    Completion,
+    EvalPlan,
+    Measurement,
+    Sample,
+    Sampling,
+    Score,
+    StreamRecord,
+    Verdict,
+    to_json,
+)
 from leaderboard.store import Changes, Snapshot
 from leaderboard.table import attempts_parquet, problems_parquet, read_attempts
 from leaderboard.types import AttemptRow, ProblemRow, ResultRow, Submission
@@ -32,6 +45,8 @@ SCHEMA = 1
 PROTOCOL_DTYPE = "bfloat16"
 RESULTS, PROBLEMS, ATTEMPTS = "results/", "problems/", "attempts/"
 NO_LETTER = "-"
+MOST_STREAMS, MOST_POINTS = 8, 120
+"""Of the streams that a result came from the last ones are kept, and of each server's history so many points."""
 
 
 class PublicationRefused(OpenR1Error):
@@ -88,7 +103,7 @@ def result_files(row: ResultRow, measurement: Measurement, *, stored: Snapshot |
     return {
         result_file(row.model, row.plan_key): row_bytes(row),
         problems_file(row.plan_key): problems_parquet(problem_rows(measurement)),
-        attempts_name: attempts_parquet(_with_stored(attempt_rows(measurement), attempts_name, stored)),
+        attempts_name: _attempts_file(measurement, attempts_name, stored),
     }
 
 
@@ -128,7 +143,19 @@ def result_row(
         lineage=checkpoint.lineage,
         facts=checkpoint.facts,
         budget=budget.curve(plan, measurement.completions, measurement.scores),
+        streams=tuple(map(thinned, measurement.streams[-MOST_STREAMS:])),
     )
+
+
+def thinned(record: StreamRecord) -> StreamRecord:
+    """What a stream did, with no more points of its history than a picture shows."""
+    return replace(record, replicas=tuple(replace(each, history=_some(each.history)) for each in record.replicas))
+
+
+def _some(history: tuple[CapPoint, ...]) -> tuple[CapPoint, ...]:
+    while len(history) > MOST_POINTS:
+        history = (*history[:-1:2], history[-1])
+    return history
 
 
 def not_ranked_because(plan: EvalPlan) -> str:
@@ -212,14 +239,17 @@ def _letter(answer: str | None) -> str:
 
 def attempt_rows(measurement: Measurement) -> list[AttemptRow]:
     """Every attempt as it is stored. Of a private benchmark only hashes, verdicts and single letters are."""
+    return list(_attempts(measurement, [slice(0, len(measurement.scores))]))
+
+
+def _attempts(measurement: Measurement, parts: Iterable[slice]) -> Iterator[AttemptRow]:
+    """The attempts of some parts of a measurement; one part's texts are in memory at a time."""
     private = benchmark(measurement.plan.benchmark).private
     samples = sample_index(measurement.plan, measurement.samples)
-    return [
-        _attempt_row(
-            completion, score, samples[score.problem_id, score.attempt], measurement.plan.grader_version, private
-        )
-        for completion, score in zip(measurement.completions, measurement.scores, strict=True)
-    ]
+    for part in parts:
+        for completion, score in zip(measurement.completions[part], measurement.scores[part], strict=True):
+            sample = samples[score.problem_id, score.attempt]
+            yield _attempt_row(completion, score, sample, measurement.plan.grader_version, private)
 
 
 def _attempt_row(
@@ -249,12 +279,23 @@ def _attempt_row(
     )
 
 
-def _with_stored(rows: list[AttemptRow], name: str, stored: Snapshot | None) -> list[AttemptRow]:
-    """The attempts of a generation after a publication: an answer never changes, its verdict may."""
+def _attempts_file(measurement: Measurement, name: str, stored: Snapshot | None) -> bytes:
     if stored is None or name not in stored.names:
-        return rows
+        return attempts_parquet(_by_problem(measurement), ordered=True)
+    return attempts_parquet(_with_stored(attempt_rows(measurement), stored.read(name)))
+
+
+def _by_problem(measurement: Measurement) -> Iterator[AttemptRow]:
+    """Every attempt, problems in the order of their ids."""
+    each = measurement.plan.attempts
+    starts = {measurement.scores[at].problem_id: at for at in range(0, len(measurement.scores), each)}
+    return _attempts(measurement, (slice(at, at + each) for _, at in sorted(starts.items())))
+
+
+def _with_stored(rows: list[AttemptRow], stored: bytes) -> list[AttemptRow]:
+    """The attempts of a generation after a publication: an answer never changes, its verdict may."""
     merged = {(row.problem_id, row.attempt): row for row in rows}
-    for old in read_attempts(stored.read(name)):
+    for old in read_attempts(stored):
         new = merged.get((old.problem_id, old.attempt), old)
         if new.text_sha256 != old.text_sha256 or new.grader_version == old.grader_version:
             merged[old.problem_id, old.attempt] = old

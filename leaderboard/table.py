@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -94,10 +95,12 @@ class TableUnreadable(OpenR1Error):
     code = "table_unreadable"
 
 
-def attempts_parquet(rows: Sequence[AttemptRow]) -> bytes:
-    """Attempts as a parquet file, ordered by problem and attempt, so that one problem is read without the others."""
-    ordered = sorted(rows, key=lambda row: (row.problem_id, row.attempt))
-    return _write(ordered, ATTEMPTS_SCHEMA)
+def attempts_parquet(rows: Iterable[AttemptRow], *, ordered: bool = False) -> bytes:
+    """Attempts as a parquet file, ordered by problem and attempt, so that one problem is read without the others.
+
+    Rows that are `ordered` already are read as they are written: their texts need not be in memory together.
+    """
+    return _write(rows if ordered else sorted(rows, key=lambda row: (row.problem_id, row.attempt)), ATTEMPTS_SCHEMA)
 
 
 def read_attempts(data: bytes, *, problem_id: str | None = None) -> list[AttemptRow]:
@@ -182,10 +185,12 @@ def _record(entry: BoardEntry, benchmark: str) -> dict[str, Any]:
     return model | shown | {"ci95_low": low, "ci95_high": high, "rank_best": best, "rank_worst": worst}
 
 
-def _write(rows: Sequence[Any], schema: pa.Schema) -> bytes:
-    columns = {name: [getattr(row, name) for row in rows] for name in schema.names}
-    sink = io.BytesIO()
-    pq.write_table(pa.table(columns, schema=schema), sink, compression="zstd", row_group_size=ROWS_PER_GROUP)
+def _write(rows: Iterable[Any], schema: pa.Schema) -> bytes:
+    sink, waiting = io.BytesIO(), iter(rows)
+    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+        while group := list(islice(waiting, ROWS_PER_GROUP)):
+            columns = {name: [getattr(row, name) for row in group] for name in schema.names}
+            writer.write_table(pa.table(columns, schema=schema), row_group_size=ROWS_PER_GROUP)
     return sink.getvalue()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from evaluator.types import BudgetPoint, EngineFacts, EvalPlan, Lineage, ModelFacts, Statistics
+from evaluator.types import BudgetPoint, EngineFacts, EvalPlan, Lineage, ModelFacts, Statistics, StreamRecord
 
 
 class JobKind(StrEnum):
@@ -149,6 +149,8 @@ class ResultRow:
     """The score at smaller answer budgets; empty where the server counted no tokens."""
     facts: ModelFacts | None = None
     """What was known of the model when it was measured."""
+    streams: tuple[StreamRecord, ...] = ()
+    """How its requests were served; empty for results of earlier versions."""
 
 
 class ReferenceKind(StrEnum):

@@ -18,6 +18,7 @@ from leaderboard.views.breakdown import breakdown_section
 from leaderboard.views.lengths import lengths_section
 from leaderboard.views.markup import Html, join
 from leaderboard.views.selection import Selection, read_query, read_seen, read_selection
+from leaderboard.views.serving import serving_section
 
 
 def result_page(page: gr.Blocks, context: PageContext) -> None:
@@ -51,6 +52,7 @@ def render_result(context: PageContext, query: Mapping[str, str]) -> Html:
             or_refusal(lambda: breakdown_section(row, context.board.problems(row.plan_key))),
             _problems(context.board, row, selection),
             history_view.history_section(row, context.board.rows()),
+            serving_section(row),
             result_view.result_making(row, source=_source(context, row)),
         ]
     )

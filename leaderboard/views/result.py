@@ -233,6 +233,7 @@ def _settings(row: ResultRow) -> Html:
         "engine": " ".join(filter(None, (engine.engine, engine.version))) or None,
         "device": engine.device,
         "tensor parallel size": engine.tensor_parallel_size,
+        "servers": engine.replicas,
         "number format": engine.dtype,
         "context length": count(engine.max_model_len) if engine.max_model_len else None,
         "quantization": engine.quantization or "none",

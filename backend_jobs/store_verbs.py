@@ -24,7 +24,7 @@ class StoreInvalid(OpenR1Error):
     code = "store_invalid"
 
 
-def add_parser(of: argparse._SubParsersAction[argparse.ArgumentParser], settings: Settings) -> None:
+def add_parser(of: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """`store copy A B | validate S | backup S F | restore F S | compact S`."""
     store = of.add_parser("store", help="copy, validate, back up, restore and compact whole boards")
     verbs = store.add_subparsers(required=True, metavar="WHAT")
@@ -41,7 +41,6 @@ def add_parser(of: argparse._SubParsersAction[argparse.ArgumentParser], settings
             verb.add_argument(argument.lower(), metavar=argument, type=Path if argument == "F" else str)
         verb.add_argument("--json", action="store_true", help="make the last line one JSON object")
         verb.set_defaults(run=run)
-    del settings
 
 
 def copy_verb(options: argparse.Namespace, settings: Settings) -> Result:

@@ -59,11 +59,11 @@ def main() -> None:
     beats = Beats(store, queue, live)
     keeper = WorkerKeeper([sys.executable, "-m", "backend_jobs", "worker", "--store", settings.store], settings)
     clock = Clock()
-    if settings.has_engine:
+    if settings.has_engine and settings.own_worker:
         if settings.demo:
             queue_demo(queue)
         clock.every(KEEP_ALIVE_EVERY_S, keeper.keep_alive, name="keep the worker alive")
-    else:
+    elif settings.own_worker:
         LOG.warning("no engine environment here: jobs wait for a worker on another machine (scripts/install.sh engine)")
     board = Board(store, published_scores())
     if remote:

@@ -44,6 +44,8 @@ class Settings:
     """The interpreter of the engine's environment, which has vLLM and TRL."""
     has_engine: bool = False
     """Whether that environment exists: without it this machine shows and queues, but runs nothing."""
+    own_worker: bool = True
+    """Whether the page keeps a worker beside it. Not where workers run elsewhere on the same store."""
     endpoint_api_key: str | None = None
     """Sent as a Bearer token to a given endpoint."""
     benchmark_mirror: Path | None = None
@@ -97,6 +99,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         space=space,
         engine_python=given.get("ENGINE_PYTHON", str(default_python) if default_python.exists() else sys.executable),
         has_engine="ENGINE_PYTHON" in given or default_python.exists(),
+        own_worker=given.get("OPEN_R1_WORKER", "1") != "0",
         endpoint_api_key=given.get("ENDPOINT_API_KEY"),
         benchmark_mirror=Path(mirror).resolve() if mirror else None,
         hub_token=given.get("HF_TOKEN"),

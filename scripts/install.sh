@@ -8,7 +8,14 @@ PYTHON=${PYTHON:-python3.11}
 TORCH=$(grep '^torch==' pre-requirements.txt)
 TORCH_INDEX=$(sed -n 's/^--extra-index-url //p' pre-requirements.txt)
 
-has_gpu() { command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; }
+# ENGINE_DEVICE=gpu or cpu decides where no GPU can be seen yet, as while an image is built.
+has_gpu() {
+  case "${ENGINE_DEVICE:-}" in
+    gpu) return 0 ;;
+    cpu) return 1 ;;
+    *) command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1 ;;
+  esac
+}
 
 # Installs nothing when the environment in $1 was made from exactly the files in $3...; stamp name in $2.
 up_to_date() {

@@ -54,6 +54,7 @@ def _published(reference: ReferenceScore) -> dict[str, Any]:
     return {
         "model": reference.model,
         "benchmark": reference.benchmark,
+        "title": BENCHMARKS[reference.benchmark].title,
         "score": reference.score,
         "low": round(low, 1),
         "high": round(high, 1),

@@ -183,13 +183,14 @@ def _within(score: BoardScore, claim: ReferenceScore) -> int | None:
 
 
 def hundredths(points: float) -> int:
-    """A score in hundredths of a point."""
-    return round(points * 100)
+    """A score in hundredths of a point, such that rounding it half up to tenths gives what `points` shows elsewhere."""
+    shown, value = tenths(points), round(points * 100)
+    return min(max(value, 10 * shown - 5), 10 * shown + 4)
 
 
 def tenths(points: float) -> int:
-    """Points in tenths, as they are shown."""
-    return round(points * 10)
+    """Points in tenths, rounded as they are written everywhere."""
+    return int(f"{points:.1f}".replace(".", ""))
 
 
 def _rounded(value: float | None, scale: float = 1) -> int | None:

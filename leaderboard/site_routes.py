@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -14,10 +16,22 @@ from starlette.routing import Route
 
 from evaluator.errors import OpenR1Error
 from leaderboard.board_files import NAMES, BoardFiles
+from leaderboard.table import frame_parquet, standings_frame, to_csv
+from leaderboard.types import Standing
 
 ASSETS = Path(__file__).parent / "assets"
 TYPES = {".js": "text/javascript", ".css": "text/css", ".json": "application/json", ".svg": "image/svg+xml"}
+TABLES = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
 FOR_EVER = "public, max-age=31536000, immutable"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableAsked:
+    """What a reader wants to keep: the rows as shown, by their numbers in the files of one version."""
+
+    version: str
+    rows: tuple[int, ...]
+    benchmarks: tuple[str, ...]
 
 
 @lru_cache(maxsize=1)
@@ -69,10 +83,36 @@ def site_routes(files: BoardFiles) -> list[Route]:
         headers = {"Cache-Control": FOR_EVER if known else "no-cache", "Vary": "Accept-Encoding"}
         return _compressed(request, _zipped(name), headers, TYPES[Path(name).suffix])
 
+    async def table(request: Request) -> Response:
+        kind = request.path_params["kind"]
+        if kind not in TABLES:
+            return PlainTextResponse(f"there is no table.{kind}; there are table.csv and table.parquet", 404)
+        asked = _asked(await request.body())
+        version, rows = await run_in_threadpool(files.standings)
+        if asked is None or not all(0 <= place < len(rows) for place in asked.rows):
+            return PlainTextResponse("expected the rows of a table: version, row numbers and benchmarks", 400)
+        if asked.version != version:
+            return PlainTextResponse("the results have moved on; load them again", 409)
+        content = await run_in_threadpool(_table, kind, [rows[place] for place in asked.rows], asked.benchmarks)
+        return Response(content, media_type=TABLES[kind])
+
     return [
+        Route("/site/data/table.{kind}", table, methods=["POST"]),
         Route("/site/data/{name}", data),
         Route("/site/{version}/{name:path}", asset),
     ]
+
+
+def _asked(body: bytes) -> TableAsked | None:
+    try:
+        return TypeAdapter(TableAsked).validate_json(body)
+    except ValidationError:
+        return None
+
+
+def _table(kind: str, rows: list[Standing], benchmarks: tuple[str, ...]) -> bytes:
+    frame = standings_frame(rows, benchmarks)
+    return to_csv(frame).encode() if kind == "csv" else frame_parquet(frame)
 
 
 @lru_cache(maxsize=256)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from evaluator.errors import OpenR1Error
 from leaderboard.lengths import Length
-from leaderboard.types import AttemptRow, BoardEntry, ProblemRow
+from leaderboard.types import AttemptRow, BoardEntry, ProblemRow, Standing
 
 ROWS_PER_GROUP = 256
 FORMULA_STARTS = ("=", "+", "-", "@")
@@ -89,6 +89,21 @@ BOARD_COLUMNS = [
 ]
 
 
+STANDING_COLUMNS = [
+    *BOARD_COLUMNS[:4],
+    "kind",
+    "parameters",
+    "licence",
+    "base",
+    "protocol",
+    "protocol_words",
+    *BOARD_COLUMNS[4:],
+]
+WHOLE_RANKS = {"rank_best": "Int64", "rank_worst": "Int64"}
+WHOLE_NUMBERS = {**WHOLE_RANKS, "parameters": "Int64"}
+"""Columns of whole numbers that may be empty, which pandas would write as fractions."""
+
+
 class TableUnreadable(OpenR1Error):
     """A stored parquet file is torn, or does not have the columns of this version."""
 
@@ -157,7 +172,26 @@ def leaderboard_frame(entries: Sequence[BoardEntry]) -> Any:
     import pandas as pd
 
     records = [_record(entry, benchmark) for entry in entries for benchmark in entry.scores]
-    return pd.DataFrame(records, columns=BOARD_COLUMNS).astype({"rank_best": "Int64", "rank_worst": "Int64"})
+    return pd.DataFrame(records, columns=BOARD_COLUMNS).astype(WHOLE_RANKS)
+
+
+def standings_frame(rows: Sequence[Standing], benchmarks: Sequence[str]) -> Any:
+    """Rows of the board as a pandas DataFrame: one line per row and benchmark that it has, in the rows' order.
+
+    Scores, errors and intervals in points; `truncated_share` from 0 to 1; ranks from 1. `protocol` is the protocol's
+    title and `protocol_words` what differs from the standard one.
+    """
+    import pandas as pd
+
+    records = [_line(row, name) for row in rows for name in benchmarks if name in row.scores]
+    return pd.DataFrame(records, columns=STANDING_COLUMNS).astype(WHOLE_NUMBERS)
+
+
+def frame_parquet(frame: Any) -> bytes:
+    """A table as a parquet file."""
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), sink, compression="zstd")
+    return sink.getvalue()
 
 
 def to_csv(frame: Any) -> str:
@@ -177,7 +211,19 @@ def safe_cell(cell: Any) -> Any:
     return f"'{text}" if text.lstrip().startswith(FORMULA_STARTS) else text
 
 
-def _record(entry: BoardEntry, benchmark: str) -> dict[str, Any]:
+def _line(row: Standing, benchmark: str) -> dict[str, Any]:
+    known = {
+        "kind": row.facts.kind.value if row.facts.kind else None,
+        "parameters": row.facts.parameters,
+        "licence": row.facts.licence,
+        "base": row.facts.base,
+        "protocol": row.protocol.title,
+        "protocol_words": "; ".join(row.protocol.words),
+    }
+    return _record(row, benchmark) | known
+
+
+def _record(entry: BoardEntry | Standing, benchmark: str) -> dict[str, Any]:
     shown = asdict(entry.scores[benchmark])
     low, high = shown.pop("ci95")
     best, worst = shown.pop("rank") or (None, None)

@@ -28,6 +28,8 @@ from evaluator.plan import generation_key, protocol_key
 from evaluator.samples import load_samples
 from evaluator.types import Checkpoint, Sample, Sampling, UngradedReason, Verdict
 from leaderboard.board import Board
+from leaderboard.chart_data import charts_json
+from leaderboard.payload import board_json, details_json
 from leaderboard.references import REFERENCE_FILE, published_scores
 from leaderboard.results import not_ranked_because, publish_changes, result_row
 from leaderboard.sqlite_store import SqliteStore
@@ -35,7 +37,6 @@ from leaderboard.store import Store, update
 from leaderboard.submissions import ResolvedModel, check_submission
 from leaderboard.table import read_attempts
 from leaderboard.types import ReferenceKind
-from leaderboard.views.board import leaderboard_page, references_section
 from leaderboard.views.result import result_head
 from tests.evaluator.test_engine_plan import H100X8, shape
 from tests.evaluator.test_evaluate import Run, evaluation
@@ -112,7 +113,8 @@ def test_3_an_answer_that_was_cut_off_is_told_apart_from_a_wrong_one_up_to_the_p
     (_,), changes = publish_changes([measured], checkpoint=weights, measured_at=AT)
     update(store, lambda _: changes, message="published")
     board = Board(store)
-    assert f"{100 * cut / 20:.1f} % cut off" in leaderboard_page(board, [], {})
+    shown = details_json(board.standings(), version="")["cells"][measured.plan.benchmark]
+    assert shown["cut"] == [round(1000 * cut / 20)]
     stored = read_attempts(changes[f"attempts/{generation_key(measured.plan)}.parquet"] or b"")
     assert sum(attempt.finish_reason == "length" for attempt in stored) == cut
 
@@ -231,13 +233,9 @@ def test_10_a_published_score_is_shown_with_its_own_source_and_never_overwritten
     path.write_text(f"{REFERENCE_FILE.read_text(encoding='utf-8').rstrip()}\n{json.dumps(later)}\n", encoding="utf-8")
     found = [s for s in published_scores(path) if (s.model, s.benchmark) == (DISTILL_LLAMA_8B, AIME_2024.name)]
     assert [(s.score, s.source) for s in found if s.kind is ReferenceKind.REPORTED] == [(50.4, "DeepSeek-R1 paper")]
-    rows = references_section(found).split("<tr")
-    (reported,) = [row for row in rows if "50.4" in row]
-    (other,) = [row for row in rows if "41.7" in row]
-    assert "DeepSeek-R1 paper" in reported
-    assert ">reported<" in reported
-    assert "A later table" in other
-    assert ">measured elsewhere<" in other
+    shown = {row["score"]: row for row in charts_json((), {}, found, version="")["published"]}
+    assert (shown[50.4]["source"], shown[50.4]["kind"]) == ("DeepSeek-R1 paper", "reported")
+    assert (shown[41.7]["source"], shown[41.7]["kind"]) == ("A later table", "measured elsewhere")
     assert not any(s.score == 41.7 for s in published_scores() if s.model == DISTILL_LLAMA_8B)
 
 
@@ -257,4 +255,9 @@ def test_11_rows_of_different_settings_never_share_a_rank_and_the_page_says_how_
     row = result_row(greedy, checkpoint=checkpoint("c/three"), measured_at=AT)
     assert "sampling parameters other than the protocol" in result_head(row)
     assert "temperature 0.6 vs 0.0" in result_head(row)
-    assert "not ranked" in leaderboard_page(Board(store), [], {})
+    page = board_json(Board(store).standings(), (), version="")
+    rows = dict(zip(page["rows"]["model"], page["rows"]["protocol"], strict=True))
+    assert rows["a/one"] == rows["b/two"] != rows["c/three"]
+    assert "temperature 0.6 vs 0.0" in page["protocols"][rows["c/three"]]["words"]
+    assert "temperature 0.6 vs 0.0" not in page["protocols"][rows["a/one"]]["words"]
+    assert page["cells"]["math_500"]["best"][0] == 0

@@ -13,7 +13,7 @@ from leaderboard.board import Board
 from leaderboard.board_files import BoardFiles
 from leaderboard.contracts import JobQueue, LiveBoard, LiveState
 from leaderboard.preflight import SubmissionDesk
-from leaderboard.site_routes import ASSETS
+from leaderboard.site_routes import ASSETS, asset_link
 from leaderboard.types import JobRecord, Status
 from leaderboard.views import shell
 from leaderboard.views.markup import Html
@@ -47,6 +47,17 @@ def live_html(css_class: str = "") -> gr.HTML:
     """A component whose HTML is replaced piece by piece, so that folds, focus and scroll position stay."""
     script = (ASSETS / "page.js").read_text(encoding="utf-8")
     return gr.HTML(html_template="", js_on_load=script, apply_default_css=False, elem_classes=css_class)
+
+
+def client_html(module: str, mount: str, css: str) -> gr.HTML:
+    """A place that a script of ours draws in: `mount` of the asset `module` is called with an empty element."""
+    script = f"""
+const root = document.createElement("div");
+root.className = "board {css}";
+element.replaceChildren(root);
+import(new URL("{asset_link(module)}", document.baseURI)).then(({{ {mount} }}) => {mount}(root));
+"""
+    return gr.HTML(html_template="", js_on_load=script, apply_default_css=False)
 
 
 def or_refusal(render: Callable[[], Html]) -> Html:

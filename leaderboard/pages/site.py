@@ -8,6 +8,8 @@ import gradio as gr
 from starlette.applications import Starlette
 
 from leaderboard.board_files import BoardFiles
+from leaderboard.pages.about import about_page
+from leaderboard.pages.charts import charts_page
 from leaderboard.pages.compare import compare_page
 from leaderboard.pages.datasets import datasets_page
 from leaderboard.pages.frame import PageContext
@@ -20,10 +22,12 @@ from leaderboard.pages.theme import launch_options
 from leaderboard.views import shell
 
 ROUTES: Mapping[str, Callable[[gr.Blocks, PageContext], None]] = {
-    "submit": submit_page,
-    "queue": queue_page,
+    "charts": charts_page,
     "compare": compare_page,
     "datasets": datasets_page,
+    "submit": submit_page,
+    "queue": queue_page,
+    "about": about_page,
     "result": result_page,
     "model": model_page,
 }

@@ -5,7 +5,15 @@ from __future__ import annotations
 from leaderboard.types import JobRecord
 from leaderboard.views.markup import NOTHING, Html, fill, join, model_name, notice, page_link
 
-PAGES = {"": "Leaderboard", "compare": "Compare", "datasets": "Datasets", "submit": "Submit", "queue": "Queue"}
+PAGES = {
+    "": "Leaderboard",
+    "charts": "Charts",
+    "compare": "Compare",
+    "datasets": "Datasets",
+    "submit": "Submit",
+    "queue": "Queue",
+    "about": "About",
+}
 
 
 def header(current: str, *, local_mode: bool) -> Html:
@@ -20,10 +28,24 @@ def header(current: str, *, local_mode: bool) -> Html:
         for path, title in PAGES.items()
     )
     return fill(
-        '<header class="site"><a class="name" href="./">open-r1 leaderboard</a>'
-        '<nav aria-label="Pages"><ul>{links}</ul></nav>{mode}</header>',
+        '<a class="skip" href="#content">Skip to the content</a>'
+        '<header class="site"><a class="name" href="./" translate="no">open-r1 leaderboard</a>'
+        '<nav aria-label="Pages"><ul>{links}</ul></nav>{mode}<div class="tools">'
+        '<button type="button" data-theme-switch aria-pressed="false" aria-label="Dark colours" title="Dark colours">'
+        '<span aria-hidden="true">◐</span></button>'
+        '<button type="button" data-language="zh" lang="zh-CN" translate="no">中文</button>'
+        '<button type="button" data-language="en" lang="en" translate="no">English</button></div></header>'
+        '<div id="content" tabindex="-1"></div>',
         links=join(links),
         mode=Html('<span class="mode">local mode, no login</span>') if local_mode else NOTHING,
+    )
+
+
+def charts_head() -> Html:
+    """What the charts are made of."""
+    return fill(
+        "<h1>Charts</h1><p class='lead'>Each picture answers one question. All are drawn from the numbers of the "
+        "board, which stand below each as a table. Results of one protocol at a time.</p>"
     )
 
 

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from evaluator.types import Progress
 from leaderboard.board import Board
 from leaderboard.contracts import LiveState
-from leaderboard.references import published_scores
 from leaderboard.sqlite_store import SqliteStore
-from leaderboard.types import Failure, JobKind, ReferenceKind, ReferenceScore, Status
+from leaderboard.types import Failure, JobKind, Status
 from leaderboard.views import board as board_view
 from leaderboard.views import queue as queue_view
 from leaderboard.views import result as result_view
@@ -160,52 +159,12 @@ def test_times_are_written_for_people_and_programs() -> None:
 # The leaderboard
 
 
-def test_a_score_links_to_its_result_and_shows_its_interval(store: SqliteStore) -> None:
-    key = publish(store, measured())
-    page = assert_harmless(board_view.leaderboard_page(Board(store), [], {}))
-    row = Board(store).row(key)
-    assert f"result?plan={key}" in page.links
-    assert f"{row.statistics.score:.1f}" in page.text
-    assert f"{row.statistics.ci95[0]:.1f}–{row.statistics.ci95[1]:.1f}" in page.text
-
-
-def test_the_demonstration_has_a_table_of_its_own(store: SqliteStore) -> None:
-    publish(store, measured())
-    publish(store, measured("arithmetic"))
-    text = board_view.leaderboard_page(Board(store), [], {})
-    real, demonstration = text.split('<section class="demo">')
-    assert "Arithmetic (demo)" not in real
-    assert "MATH-500" not in demonstration.split("</section>")[0]
-
-
-def test_published_scores_stand_apart_each_with_kind_settings_and_source() -> None:
-    references = published_scores()
-    page = assert_harmless(board_view.references_section(references))
-    assert page.text.count("reported") + page.text.count("measured elsewhere") >= len(references)
-    assert {reference.url for reference in references} <= set(page.links)
-    assert "not measured here" in page.text
-
-
-def test_a_hostile_reference_stays_text() -> None:
-    hostile = ReferenceScore(
-        model=HOSTILE,
-        benchmark="math_500",
-        score=1.0,
-        kind=ReferenceKind.REPORTED,
-        source=HOSTILE,
-        url="javascript:alert(1)",
-        date=HOSTILE,
-        settings=HOSTILE,
-    )
-    assert_harmless(board_view.references_section([hostile]))
-
-
-def test_an_empty_board_says_what_is_running_and_what_to_do(store: SqliteStore) -> None:
+def test_an_empty_board_says_what_is_running_and_what_to_do() -> None:
     training = job("j1", Status.RUNNING, kind=JobKind.TRAIN, model="local/sft-arithmetic", benchmarks=())
     live = {
         "j1": LiveState(job_id="j1", updated_at="", training={"step": 120, "steps": 600, "loss": 0.83, "eta_s": 200})
     }
-    page = assert_harmless(board_view.leaderboard_page(Board(store), [training], live))
+    page = assert_harmless(board_view.nothing_yet([training], live))
     assert "step 120 of 600 · loss 0.830 · about 3 min 20 s left" in page.text
     assert {"queue", "submit"} <= set(page.links)
 

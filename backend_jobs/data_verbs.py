@@ -9,8 +9,9 @@ from typing import Any
 
 from backend_jobs.datasets.convert import convert_dataset, measure_dataset
 from backend_jobs.datasets.mixture import load_mixture, mix
+from backend_jobs.datasets.sources import made_here
 from backend_jobs.evaluate_job import serving_folder
-from backend_jobs.generate.job import dataset_folder, generate
+from backend_jobs.generate.job import generate
 from backend_jobs.generate.plan import GenerationPlan
 from backend_jobs.generate.prepare import prepare
 from backend_jobs.generate.progress import GenerationLines, length_line
@@ -94,7 +95,7 @@ def _described(recipe: GenerateRecipe, plan: GenerationPlan, settings: Settings)
     return {
         "run": recipe.run,
         "key": plan.key,
-        "dataset in": str(dataset_folder(settings, recipe.run)),
+        "dataset in": str(made_here(settings, recipe.run)),
         "pushed to": recipe.output.hub or "nothing",
         "teacher": f"{plan.checkpoint.model} ({plan.checkpoint.commit or 'commit unknown'})",
         "problems": f"generator {recipe.prompts.generator}, seed {recipe.prompts.seed}, {recipe.prompts.limit}",

@@ -90,6 +90,9 @@ class FakeEngine:
     waiting: deque[tuple[float, asyncio.Future[None]]] = field(default_factory=deque)
     generated: int = 0
     turns: Counter[str] = field(default_factory=Counter)
+    failing: float = 0.0
+    """The share of (prompt, turn) whose first request is answered with HTTP 500."""
+    failed: set[bytes] = field(default_factory=set)
 
     async def chat(self, body: dict[str, Any]) -> dict[str, Any]:
         """Answer one request; several samples of one prompt take a slot each."""
@@ -119,6 +122,14 @@ class FakeEngine:
             "choices": choices,
             "usage": usage,
         }
+
+    def fails(self, body: dict[str, Any]) -> bool:
+        """Whether this request is one of those that go wrong: each does once."""
+        key = hashlib.sha256(f"{body.get('seed')}\0{body['messages'][-1]['content']}".encode()).digest()
+        if int.from_bytes(key[:4]) >= self.failing * 2**32 or key in self.failed:
+            return False
+        self.failed.add(key)
+        return True
 
     def metrics(self) -> str:
         """The five numbers that a controller reads, under vLLM's names."""
@@ -203,7 +214,11 @@ class Connection(asyncio.Protocol):
 
     async def _answer(self, method: str, path: str, body: bytes) -> None:
         if method == "POST" and path.endswith("/chat/completions"):
-            self._send(200, b"application/json", orjson.dumps(await self.engine.chat(orjson.loads(body))))
+            asked = orjson.loads(body)
+            if self.engine.fails(asked):
+                self._send(500, b"application/json", b'{"error": {"message": "scripted", "code": 500}}')
+            else:
+                self._send(200, b"application/json", orjson.dumps(await self.engine.chat(asked)))
         elif path in ROUTES:
             kind, content = ROUTES[path]
             self._send(200, kind, content(self.engine))
@@ -233,13 +248,16 @@ def main() -> None:
     parser.add_argument("--median", type=float, help="another median length, in tokens")
     parser.add_argument("--cap", type=int, help="another longest answer, in tokens")
     parser.add_argument("--characters", type=int, help="every text has this length, whatever its tokens")
+    parser.add_argument("--failing", type=float, default=0.0, help="the share of requests that fail once")
     given = parser.parse_args()
     shape = SHAPES[given.shape]
     shape = LengthShape(
         median=given.median or shape.median, sigma=shape.sigma, cap=given.cap or shape.cap, between=shape.between
     )
     log = os.open(given.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644) if given.log else None
-    engine = FakeEngine(FakeModel(shape=shape, characters=given.characters), given.slots, given.token_s, log)
+    engine = FakeEngine(
+        FakeModel(shape=shape, characters=given.characters), given.slots, given.token_s, log, failing=given.failing
+    )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(engine, given.port))
 

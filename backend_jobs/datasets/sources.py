@@ -15,6 +15,14 @@ from settings import Settings
 HASHED_AT_ONCE = 1 << 20
 
 
+MADE_HERE = "local/"
+
+
+def made_here(settings: Settings, run: str) -> Path:
+    """Where the dataset of a run is made."""
+    return settings.data_dir.resolve() / "datasets" / run
+
+
 def find_source(
     dataset: str,
     settings: Settings,
@@ -23,12 +31,14 @@ def find_source(
     split: str = "train",
     revision: str | None = None,
 ) -> Source:
-    """Find a dataset: a path that exists, else the mirror's copy, else the Hub's.
+    """Find a dataset: `local/<run>` as it was made here, a path that exists, else the mirror's copy, else the Hub's.
 
     Raises:
         DatasetRejected: there is none, or it has no such config or split.
     """
     path = Path(dataset)
+    if dataset.startswith(MADE_HERE):
+        return _folder(dataset, made_here(settings, dataset.removeprefix(MADE_HERE)), config, split)
     if path.is_file():
         if not path.name.endswith(SUFFIXES):
             raise DatasetRejected(f"{path} is not a data file, expected one that ends in {', '.join(SUFFIXES)}")
@@ -42,6 +52,8 @@ def find_source(
 
 
 def _folder(dataset: str, folder: Path, config: str | None, split: str) -> Source:
+    if not folder.is_dir():
+        raise DatasetRejected(f"{folder} is not there: `generate` makes the dataset of a run there")
     card_file = folder / CARD
     card = read_card(card_file.read_text(encoding="utf-8")) if card_file.is_file() else {}
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())

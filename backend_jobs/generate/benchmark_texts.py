@@ -19,11 +19,12 @@ def make_decontaminator(benchmarks: Sequence[str], settings: Settings) -> Decont
     Raises:
         DatasetRejected: one cannot be read. A check that sees nothing would pass everything, so there is none then.
     """
-    texts = {name: _problems(name, settings) for name in benchmarks if name != ARITHMETIC.name}
+    texts = {name: problem_texts(name, settings) for name in benchmarks if name != ARITHMETIC.name}
     return Decontaminator(texts, expressions=ARITHMETIC.name in benchmarks)
 
 
-def _problems(name: str, settings: Settings) -> dict[str, str]:
+def problem_texts(name: str, settings: Settings) -> dict[str, str]:
+    """The problems of a benchmark by their number, all of them. Raises DatasetRejected."""
     bench = BENCHMARKS[name]
     config = None if bench.subset == "default" else bench.subset
     column = PROBLEM_COLUMNS.get(name, "problem")

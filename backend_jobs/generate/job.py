@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from backend_jobs.datasets.sources import made_here
 from backend_jobs.evaluate_job import grading_workers, watch
 from backend_jobs.generate.benchmark_texts import make_decontaminator
 from backend_jobs.generate.checks import Checker, GraderCheck, NoCheck
@@ -42,11 +43,6 @@ class Generated:
     report: DatasetReport
 
 
-def dataset_folder(settings: Settings, run: str) -> Path:
-    """Where the dataset of a run is made."""
-    return settings.data_dir.resolve() / "datasets" / run
-
-
 def generate(
     recipe: GenerateRecipe,
     settings: Settings,
@@ -76,7 +72,7 @@ async def _generate(
         on_progress(GenerationProgress(phase="waiting", message=message))
 
     prepared = await prepare(recipe, settings, say)
-    plan, folder = prepared.plan, ShardFolder(dataset_folder(settings, recipe.run))
+    plan, folder = prepared.plan, ShardFolder(made_here(settings, recipe.run))
     say("reading the benchmarks that must not be in the data")
     decontaminator = await asyncio.to_thread(make_decontaminator, recipe.filters.decontaminate, settings)
     cancel = asyncio.Event()

@@ -74,7 +74,9 @@ class Publisher:
     def _card(self, report: DatasetReport) -> str:
         recipe, checkpoint = self._plan.recipe, self._plan.checkpoint
         decoding, folder = recipe.decoding, self._folder.folder
-        origin = recipe.prompts.dataset or f"the generator `{recipe.prompts.generator}`"
+        named = recipe.prompts.dataset
+        origin = Path(named).name if named and Path(named).exists() else named
+        origin = origin or f"the generator `{recipe.prompts.generator}`"
         made = [
             f"Problems from {origin} (`{self._plan.source_commit or 'no commit'}`), {decoding.samples} samples each by "
             f"{checkpoint.model} (`{checkpoint.commit or 'commit unknown'}`) at temperature {decoding.temperature}, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,9 @@ import yaml
 from backend_jobs.datasets.parquet import read_columns, rejected_of, row_of
 from backend_jobs.datasets.types import ReasoningRow, RejectedRow
 from backend_jobs.generate.job import generate
+from backend_jobs.generate.recipe import load_generate_recipe, overridden
 from backend_jobs.recipe_files import RecipeRejected
+from evaluator.arithmetic import benchmark_chains, written_in
 from evaluator.errors import Cancelled
 from leaderboard.datasets import GenerationProgress
 from settings import ROOT, Settings
@@ -240,3 +243,27 @@ def test_cost_grows_with_time_and_tokens(tmp_path: Path) -> None:
     assert cost.tokens == 20 * 13
     assert cost.amount == pytest.approx(cost.seconds + cost.tokens)
     assert cost.currency == "EUR"
+
+
+def test_generated_sums_never_hold_a_benchmark_expression(tmp_path: Path) -> None:
+    """A teacher that writes benchmark expressions on purpose: none of what it writes is kept."""
+    leaking = benchmark_chains()[0].expression
+
+    def leak(prompt: str, seed: int) -> str:
+        found = re.search(r"What is (.*)\?", prompt)
+        assert found is not None
+        answer = sum(int(term) for term in re.findall(r"[-+]?\d", found[1].replace(" ", "")))
+        said = f"like {leaking}, so" if seed % 2 else "so"
+        return f"<think>\n{said}\n</think>\n\n\\boxed{{{answer}}}"
+
+    file = ROOT / "recipes" / "generate" / "arithmetic.yaml"
+    with FakeOpenAI(leak) as fake:
+        asked_for = overridden(
+            load_generate_recipe(file), teacher__name="fake", teacher__endpoint=fake.base_url, prompts__limit=500
+        )
+        made = run(asked_for, tmp_path)
+        assert not any(written_in(asked.prompt) for asked in fake.requests)
+    rows = kept(made.folder)
+    assert rows
+    assert not any(written_in(message.content) for row in rows for message in row.messages)
+    assert made.report.dropped["contaminated"] > 100

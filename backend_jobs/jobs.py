@@ -20,6 +20,7 @@ from evaluator.plan import generation_key, plan_key
 from evaluator.prepare import Options
 from evaluator.types import Progress
 from leaderboard.board import Board
+from leaderboard import trials
 from leaderboard.contracts import JobQueue
 from leaderboard.datasets import report_changes
 from leaderboard.journal_parts import StoreParts, without_parts
@@ -62,7 +63,8 @@ class JobRunner:
             priors=length_priors(Board(store), submission.benchmarks),
             parts=StoreParts(store),
             options=Options(
-                attempts=submission.attempts,
+                attempts=trials.ATTEMPTS if submission.trial else submission.attempts,
+                limit=trials.PROBLEMS if submission.trial else None,
                 max_tokens=submission.max_tokens,
                 tensor_parallel_size=submission.tensor_parallel_size,
             ),
@@ -70,6 +72,8 @@ class JobRunner:
         checkpoint, measurements = run_evaluation(
             ask, self._settings, on_progress=show, cancelled=context.cancelled, expected_commit=submission.commit
         )
+        if submission.trial:
+            return Outcome(changes=trials.trial_changes(measurements, submission.id))
         measured_at = datetime.now(UTC).isoformat(timespec="seconds")
 
         def changes(stored: Snapshot) -> Changes:

@@ -39,12 +39,16 @@ def submit_page(page: gr.Blocks, context: PageContext) -> None:
             fields = _form_fields(context)
             with gr.Row(elem_classes="form-buttons"):
                 button = gr.Button("Submit", variant="primary", elem_id="submit-button")
+                trial = gr.Button("Try one problem first", variant="secondary", elem_id="trial-button")
             message = gr.HTML(apply_default_css=False, elem_id="submit-message")
         with gr.Column(elem_classes="form-checks", scale=2):
             checks, prompt = live_html("checks"), live_html("first-prompt")
 
     def submit(*values: Any) -> str:
         return _answer(context, _form(fields, values))
+
+    def submit_trial(*values: Any) -> str:
+        return _answer(context, {**_form(fields, values), "trial": True})
 
     def check(*values: Any) -> Html:
         return or_refusal(lambda: render_checks(context, _form(fields, values)))
@@ -55,6 +59,7 @@ def submit_page(page: gr.Blocks, context: PageContext) -> None:
     inputs: list[Any] = list(fields.values())
     sent: Mapping[str, Any] = {"queue": False, "show_progress": "minimal", "api_visibility": "private"}
     button.click(submit, inputs, message, **sent)
+    trial.click(submit_trial, inputs, message, **sent)
     typed = gr.on(
         [field.input for field in inputs],
         check,

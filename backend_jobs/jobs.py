@@ -19,8 +19,8 @@ from evaluator.errors import PlanRejected
 from evaluator.plan import generation_key, plan_key
 from evaluator.prepare import Options
 from evaluator.types import Progress
-from leaderboard.board import Board
 from leaderboard import trials
+from leaderboard.board import Board
 from leaderboard.contracts import JobQueue
 from leaderboard.datasets import report_changes
 from leaderboard.journal_parts import StoreParts, without_parts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +14,9 @@ from evaluator.checkpoint import ModelShape
 from evaluator.devices import GIB, Devices, find_devices
 from evaluator.engine_plan import plan_engine
 from evaluator.errors import CheckpointRejected, OpenR1Error, PlanRejected
-from evaluator.kv_memory import kv_bytes_per_token
+from evaluator.forecast import Work, forecast
+from evaluator.hardware import named_devices
+from evaluator.lengths import Tokens
 from evaluator.samples import load_samples
 from evaluator.types import Benchmark
 from leaderboard import hub
@@ -30,14 +32,7 @@ PROMPT_ALLOWANCE = 1_024
 """Tokens that are kept for the prompt before it is known: more than any problem of ours has."""
 HASHED_AT_ONCE_BYTES = 2 * GIB
 """Local weights up to this size are hashed while somebody types; larger ones when they submit."""
-MIB = 1 << 20
-USUAL_HARDWARE = (
-    Devices(kind="cuda", name="RTX 4090, 24 GB", count=1, memory_bytes=24_564 * MIB),
-    Devices(kind="cuda", name="L40S, 48 GB", count=1, memory_bytes=46_068 * MIB),
-    Devices(kind="cuda", name="H100, 80 GB", count=1, memory_bytes=81_559 * MIB),
-    Devices(kind="cuda", name="H100, 80 GB", count=8, memory_bytes=81_559 * MIB),
-    Devices(kind="cuda", name="H200, 141 GB", count=8, memory_bytes=143_771 * MIB),
-)
+USUAL_HARDWARE = ("rtx4090", "l40s", "h100", "h100x8", "h200x8")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,12 +67,11 @@ class Preflighter:
         except OpenR1Error as refusal:
             return Preflight(checks=(Check(name="exists", mark=Mark.BAD, says=str(refusal)),))
         ahead, wait_s = self._waiting()
+        costs = tuple(self._costs(fields, chosen))
+        context = _context(found.inspection.shape, fields, chosen)
+        fits = () if context.mark is Mark.BAD else tuple(self._fits(found.inspection.shape, fields, costs))
         return Preflight(
-            checks=tuple(self._checks(found, fields, chosen)),
-            fits=tuple(self._fits(found.inspection.shape, fields, chosen)),
-            costs=tuple(self._costs(fields, chosen)),
-            ahead=ahead,
-            wait_s=wait_s,
+            checks=(*self._checks(found, fields, chosen), context), fits=fits, costs=costs, ahead=ahead, wait_s=wait_s
         )
 
     def first_prompt(self, form: Mapping[str, Any]) -> FirstPrompt | None:
@@ -89,6 +83,9 @@ class Preflighter:
         bench = BENCHMARKS[names[0]]
         try:
             found = self._find(model, str(form.get("revision") or "").strip() or None)
+        except OpenR1Error:
+            return None  # the checks say why
+        try:
             prompt = _first_problem(bench.name, self._settings.benchmark_mirror)
             rendered = found.inspection.template.render([prompt])
             template.check_frame(rendered, [prompt])
@@ -121,16 +118,10 @@ class Preflighter:
         inspection, shape = found.inspection, found.inspection.shape
         known = found.commit[:19] if found.commit else "hashed when it is submitted"
         yield Check(name="exists", mark=Mark.GOOD, says=f"{found.model}, {known}")
-        yield Check(
-            name="weights",
-            mark=Mark.GOOD,
-            says=f"safetensors, {inspection.parameters / 1e9:.2f} billion numbers, {shape.weight_bytes / 1e9:.1f} GB",
-        )
-        yield Check(
-            name="architecture",
-            mark=Mark.GOOD,
-            says=f"{shape.architecture}, {shape.layers} layers, {shape.heads} heads, context {shape.context:,} tokens",
-        )
+        size = f"{_large(inspection.parameters)} numbers, {_large(shape.weight_bytes)}B"
+        yield Check(name="weights", mark=Mark.GOOD, says=f"safetensors, {size}")
+        heads = f"{shape.layers} layers, {shape.heads} heads"
+        yield Check(name="architecture", mark=Mark.GOOD, says=f"{shape.architecture}, {heads}")
         yield _precision(inspection)
         yield Check(name="chat template", mark=Mark.GOOD, says=f"there, SHA-256 {inspection.template.hash[:12]}")
         yield _licence(found)
@@ -159,12 +150,22 @@ class Preflighter:
         says = f"{names}, under this protocol: the same answers are not asked for again"
         return Check(name=name, mark=Mark.CAREFUL, says=says, link=f"result?plan={measured[0].plan_key}")
 
-    def _fits(self, shape: ModelShape, fields: SubmissionForm, chosen: list[Benchmark]) -> Iterator[Fit]:
-        budget = fields.max_tokens or max((bench.max_tokens for bench in chosen), default=MATH_500.max_tokens)
+    def _fits(self, shape: ModelShape, fields: SubmissionForm, costs: Sequence[Cost]) -> Iterator[Fit]:
+        asked = sum(cost.requests for cost in costs)
+        work = Work(
+            attempts=asked,
+            each=Tokens(
+                mean=sum(cost.requests * cost.each.mean for cost in costs) / max(asked, 1),
+                low=sum(cost.requests * cost.each.low for cost in costs) / max(asked, 1),
+                high=sum(cost.requests * cost.each.high for cost in costs) / max(asked, 1),
+            ),
+            prompt_tokens=PROMPT_ALLOWANCE,
+            max_tokens=_budget(fields, [BENCHMARKS[cost.benchmark] for cost in costs]),
+        )
         visible = dict(self._settings.child_environment).get("CUDA_VISIBLE_DEVICES")
-        yield _fit(shape, find_devices(visible), budget, fields.tensor_parallel_size, here=True)
-        for devices in USUAL_HARDWARE:
-            yield _fit(shape, devices, budget, fields.tensor_parallel_size)
+        yield _fit(shape, find_devices(visible), work, fields.tensor_parallel_size, here=True)
+        for name in USUAL_HARDWARE:
+            yield _fit(shape, named_devices(name), work, fields.tensor_parallel_size)
 
     def _costs(self, fields: SubmissionForm, chosen: list[Benchmark]) -> Iterator[Cost]:
         rows = self._board.rows()
@@ -217,13 +218,47 @@ def _ignored(inspection: Inspection) -> Check:
     return Check(name="left aside", mark=Mark.OPEN, says=f"never downloaded or run: {names or 'nothing'}{code}")
 
 
-def _fit(shape: ModelShape, devices: Devices, budget: int, size: int | None, *, here: bool = False) -> Fit:
-    hardware = f"{devices.count} × {devices.name}" if devices.kind == "cuda" else str(devices)
+def _context(shape: ModelShape, fields: SubmissionForm, chosen: Sequence[Benchmark]) -> Check:
+    budget, most = _budget(fields, chosen), shape.context - PROMPT_ALLOWANCE
+    if budget <= most:
+        return Check(name="context", mark=Mark.GOOD, says=f"{shape.context:,} tokens")
+    says = f"{shape.context:,} tokens, too few for a prompt and an answer of {budget:,}; "
+    advice = f"set the answer budget to {most:,} or fewer (then shown, not ranked)" if most > 0 else "too few to ask"
+    return Check(name="context", mark=Mark.BAD, says=says + advice)
+
+
+def _budget(fields: SubmissionForm, chosen: Sequence[Benchmark]) -> int:
+    return fields.max_tokens or max((bench.max_tokens for bench in chosen), default=MATH_500.max_tokens)
+
+
+def _large(number: float) -> str:
+    """A large number in three digits or so: `7.62 G`, `640`."""
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g} {letter}"
+    return f"{number:.0f} "
+
+
+def _fit(shape: ModelShape, devices: Devices, work: Work, size: int | None, *, here: bool = False) -> Fit:
+    hardware = f"{devices.count} × {devices.name}"
     try:
         plan = plan_engine(
-            shape, devices=devices, prompt_tokens=PROMPT_ALLOWANCE, max_tokens=budget, tensor_parallel_size=size
+            shape,
+            devices=devices,
+            prompt_tokens=work.prompt_tokens,
+            max_tokens=work.max_tokens,
+            tensor_parallel_size=size,
+            mean_tokens=work.each.mean or None,
         )
     except (PlanRejected, CheckpointRejected) as refusal:
         return Fit(hardware=hardware, tensor_parallel_size=None, answers=None, says=str(refusal), here=here)
-    answers = plan.kv_cache_bytes // (kv_bytes_per_token(shape) * plan.max_model_len)
-    return Fit(hardware=hardware, tensor_parallel_size=plan.tensor_parallel_size, answers=answers, says="", here=here)
+    expected = forecast(work, plan, shape, devices) if work.attempts else None
+    return Fit(
+        hardware=hardware,
+        tensor_parallel_size=plan.tensor_parallel_size,
+        answers=plan.replicas * plan.kv_cache_tokens // plan.max_model_len,
+        says="",
+        here=here,
+        hours=expected.hours if expected else None,
+        dollars=expected.dollars if expected else None,
+    )

@@ -35,5 +35,10 @@ class Tokens:
 
 def expected_tokens(plan: EvalPlan) -> Tokens:
     """What one answer of a plan is expected to take; never more than its budget."""
-    mean, low, high = RECORDED.get(plan.benchmark) or tuple(share * plan.max_tokens for share in UNKNOWN_SHARE)
-    return Tokens(mean=min(mean, plan.max_tokens), low=min(low, plan.max_tokens), high=min(high, plan.max_tokens))
+    return expected_of(plan.benchmark, plan.max_tokens)
+
+
+def expected_of(benchmark: str, max_tokens: int) -> Tokens:
+    """The same, before there is a plan."""
+    mean, low, high = RECORDED.get(benchmark) or tuple(share * max_tokens for share in UNKNOWN_SHARE)
+    return Tokens(mean=min(mean, max_tokens), low=min(low, max_tokens), high=min(high, max_tokens))

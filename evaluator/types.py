@@ -356,7 +356,7 @@ class Measurement:
 class Progress:
     """A running evaluation as people see it. Counts are attempts; `score` and `ci95` cover what is graded so far.
 
-    `in_flight` and `kv_usage` (0 to 1) are the engine's, over all benchmarks that it serves.
+    `in_flight` is this benchmark's own; `kv_usage` (0 to 1) that of the fullest server, whatever it works on.
     """
 
     phase: str

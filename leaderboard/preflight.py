@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from statistics import median
 from typing import Any, Protocol
 
+from evaluator.lengths import Tokens, expected_of
 from leaderboard.contracts import LiveState
 from leaderboard.types import JobRecord, ResultRow, Status
 
 LATEST_JOBS = 20
+Range = tuple[float, float, float]
+"""Expected, low, high."""
 
 
 class Mark(StrEnum):
@@ -36,27 +39,33 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fit:
-    """Whether the model fits some hardware: `answers` of full length at once, None where it does not, and why."""
+    """Whether the model fits some hardware: `answers` of full length at once, None where it does not, and why.
+
+    `hours` and `dollars` for everything that is chosen are (expected, low, high), None where nothing tells them.
+    """
 
     hardware: str
     tensor_parallel_size: int | None
     answers: int | None
     says: str
     here: bool = False
+    hours: Range | None = None
+    dollars: Range | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
-    """What one benchmark takes: requests, and tokens as earlier results used them (None: no earlier one) and at most.
+    """What one benchmark takes: requests, and tokens of an answer as expected, at the least and the most likely.
 
-    `hours` at the speed that earlier results had on this board; None where there is none.
+    `measured`: the expectation is the middle of this board's earlier results; else that of recorded models.
+    `most_tokens` is every answer at its full budget.
     """
 
     benchmark: str
     requests: int
-    tokens: int | None
+    each: Tokens
+    measured: bool
     most_tokens: int
-    hours: float | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,14 +145,15 @@ def cost_of(
 ) -> Cost:
     """What a run of one benchmark takes, judged by the results that are published on it."""
     requests = 1 if trial else problems * attempts
-    same = [row for row in rows if row.benchmark == benchmark]
-    lengths = [min(row.mean_completion_tokens, max_tokens) for row in same if row.mean_completion_tokens]
-    speeds = [row.completion_tokens / row.wall_seconds for row in same if row.wall_seconds > 0 < row.completion_tokens]
-    tokens = round(requests * median(lengths)) if lengths else None
+    lengths = [row.mean_completion_tokens for row in rows if row.benchmark == benchmark and row.mean_completion_tokens]
+    each = expected_of(benchmark, max_tokens)
+    if lengths:
+        mean = min(median(lengths), float(max_tokens))
+        each = replace(each, mean=mean, low=min(each.low, mean), high=max(each.high, mean))
     return Cost(
         benchmark=benchmark,
         requests=requests,
-        tokens=tokens,
+        each=each,
+        measured=bool(lengths),
         most_tokens=requests * max_tokens,
-        hours=tokens / median(speeds) / 3600 if tokens is not None and speeds else None,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evaluator.benchmarks import BENCHMARKS
-from leaderboard.preflight import Check, Cost, FirstPrompt, Fit, Mark, Preflight
+from leaderboard.preflight import Check, Cost, FirstPrompt, Fit, Mark, Preflight, Range
 from leaderboard.views.markup import NOTHING, Column, Html, Row, count, duration, fill, join, table
 
 MARK_WORDS = {
@@ -79,54 +79,73 @@ def _costs(costs: Sequence[Cost]) -> Html:
         Column(head="Requests", numeric=True),
         Column(head="Tokens, expected", numeric=True),
         Column(head="At most", numeric=True),
-        Column(head="Time", numeric=True),
     )
     rows = (
         Row(
             cells=(
                 BENCHMARKS[cost.benchmark].title,
                 count(cost.requests),
-                _tokens(cost.tokens),
-                _tokens(cost.most_tokens),
-                duration(None if cost.hours is None else cost.hours * 3600),
+                fill(
+                    '{mean} <span class="quiet">{low}–{high}</span>',
+                    mean=large(cost.requests * cost.each.mean),
+                    low=large(cost.requests * cost.each.low),
+                    high=large(cost.requests * cost.each.high),
+                ),
+                large(cost.most_tokens),
             )
         )
         for cost in costs
     )
-    caption = fill(
-        "Cost <span class='quiet'>Expected: the middle of what earlier results on this board took, in tokens and at "
-        "their speed; a dash where there is none.</span>"
-    )
+    told = "earlier results on this board" if all(cost.measured for cost in costs) else "recorded models"
+    caption = fill("Work <span class='quiet'>Expected from {told}; models differ widely.</span>", told=told)
     return table(caption=caption, columns=columns, rows=rows, css="dense")
 
 
-def _tokens(tokens: int | None) -> str:
-    if tokens is None or tokens < 1_000_000:
-        return count(tokens)
-    return f"{tokens / 1e6:,.1f} M"
+def large(tokens: float) -> str:
+    """A number of tokens in two or three digits."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if tokens >= size:
+            return f"{tokens / size:.3g} {letter}"
+    return f"{tokens:.0f}"
 
 
 def _fits(fits: Sequence[Fit]) -> Html:
     columns = (
         Column(head="Hardware"),
-        Column(head="Tensor parallel", numeric=True),
-        Column(head="Full-length answers at once", numeric=True),
-    )
-    rows = (
-        Row(
-            cells=(
-                fill("{hardware}{here}", hardware=fit.hardware, here=" (here)" if fit.here else ""),
-                fit.tensor_parallel_size or "–",
-                fill('<span title="{why}">does not fit</span>', why=fit.says)
-                if fit.answers is None
-                else count(fit.answers),
-            )
-        )
-        for fit in fits
+        Column(head="TP", numeric=True),
+        Column(head="Answers at once", numeric=True),
+        Column(head="Hours", numeric=True),
+        Column(head="Cost", numeric=True),
     )
     here = next((fit for fit in fits if fit.here and fit.answers is None), None)
+    caption = fill(
+        "Where it fits <span class='quiet'>TP: GPUs that share the model. Answers of full length at once. Hours and "
+        "dollars of everything chosen, as planned from the makers' figures: expected, lowest to highest.</span>"
+    )
     return fill(
         "{table}{why}",
-        table=table(caption="Where it fits", columns=columns, rows=rows, css="dense"),
+        table=table(caption=caption, columns=columns, rows=[_fit(fit) for fit in fits], css="dense"),
         why=fill("<p class='quiet'>Here: {why}</p>", why=here.says) if here else NOTHING,
     )
+
+
+def _fit(fit: Fit) -> Row:
+    here = Html(" <span class='quiet'>here</span>") if fit.here else NOTHING
+    return Row(
+        cells=(
+            fill("{hardware}{here}", hardware=fit.hardware, here=here),
+            fit.tensor_parallel_size or "–",
+            fill('<span title="{why}">does not fit</span>', why=fit.says)
+            if fit.answers is None
+            else count(fit.answers),
+            _range(fit.hours, ""),
+            _range(fit.dollars, "$"),
+        )
+    )
+
+
+def _range(values: Range | None, unit: str) -> Html:
+    if values is None:
+        return Html("–")
+    mean, low, high = (f"{unit}{value:.1f}" if value < 10 else f"{unit}{value:,.0f}" for value in values)
+    return fill('{mean} <span class="quiet">{low}–{high}</span>', mean=mean, low=low, high=high)

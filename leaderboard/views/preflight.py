@@ -147,5 +147,7 @@ def _fit(fit: Fit) -> Row:
 def _range(values: Range | None, unit: str) -> Html:
     if values is None:
         return Html("–")
+    if values[0] < 0.05:
+        return fill("&lt; {unit}0.1", unit=unit)
     mean, low, high = (f"{unit}{value:.1f}" if value < 10 else f"{unit}{value:,.0f}" for value in values)
     return fill('{mean} <span class="quiet">{low}–{high}</span>', mean=mean, low=low, high=high)

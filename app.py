@@ -26,7 +26,7 @@ from backend_jobs.operation import Operation, limits
 from backend_jobs.preflight import Preflighter
 from backend_jobs.queue import StoreQueue
 from backend_jobs.weights import resolve_model
-from leaderboard.api.application import build_api, build_root
+from leaderboard.api.application import build_root
 from leaderboard.api.context import ApiContext, Visitor
 from leaderboard.board import Board
 from leaderboard.board_files import BoardFiles
@@ -91,19 +91,17 @@ def build_site(
     def identify(_: Request) -> Visitor | None:
         return Visitor(name="local", maintainer=True) if local_mode else None
 
-    api = build_api(
-        ApiContext(
-            board=board,
-            queue=queue,
-            live=live,
-            submit=submit,
-            identify=identify,
-            local_mode=local_mode,
-            beats=beats,
-            worker_token=settings.worker_token,
-        )
+    answers = ApiContext(
+        board=board,
+        queue=queue,
+        live=live,
+        submit=submit,
+        identify=identify,
+        local_mode=local_mode,
+        beats=beats,
+        worker_token=settings.worker_token,
     )
-    root, files = build_root(api), BoardFiles(board)
+    root, files = build_root(answers), BoardFiles(board)
     desk = Preflighter(settings, board=board, queue=queue, live=live)
     context = PageContext(
         board=board, files=files, queue=queue, live=live, submit=submit, local_mode=local_mode, desk=desk

@@ -10,6 +10,8 @@ from fastapi.openapi.utils import get_openapi
 from leaderboard.api import board, errors, results, submissions, workers
 from leaderboard.api.context import ApiContext
 from leaderboard.api.errors import Problem
+from leaderboard.api.mcp import mcp_route
+from leaderboard.api.tools import board_tools
 
 VERSION = "1"
 PREFIX = "/api/v1"
@@ -30,10 +32,11 @@ def build_api(context: ApiContext) -> FastAPI:
     return app
 
 
-def build_root(api: FastAPI) -> FastAPI:
-    """The application that the server runs: the API, and room for the page at every other address."""
+def build_root(context: ApiContext) -> FastAPI:
+    """The application that the server runs: API and agents' protocol, and room for the page at every other address."""
     root = FastAPI(openapi_url=None)
-    root.mount(PREFIX, api)
+    root.router.routes.append(mcp_route(board_tools(context.board, context.queue)))
+    root.mount(PREFIX, build_api(context))
     return root
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 
 import gradio as gr
 from starlette.applications import Starlette
 
+from leaderboard.api.tools import board_tools
 from leaderboard.board_files import BoardFiles
 from leaderboard.pages.about import about_page
 from leaderboard.pages.charts import charts_page
@@ -38,6 +40,8 @@ def build_page(context: PageContext) -> gr.Blocks:
     """The whole site, to be shown with `mount_page`."""
     with gr.Blocks(title="open-r1 leaderboard", analytics_enabled=False) as page:
         leaderboard_page(page, context)
+        for name, function in board_tools(context.board, context.queue).items():
+            gr.api(function, api_name=name, queue=False, api_visibility="public")
     for address, build in ROUTES.items():
         title = shell.PAGES.get(address, address.title())
         with page.route(title, address, show_in_navbar=address in shell.PAGES):
@@ -47,4 +51,7 @@ def build_page(context: PageContext) -> gr.Blocks:
 
 def mount_page(root: Starlette, page: gr.Blocks, files: BoardFiles) -> None:
     """Show the site at every address of an application that it does not answer itself."""
-    gr.mount_gradio_app(root, page, path="/", **launch_options(files))
+    with warnings.catch_warnings():
+        # Said although nobody asked for server-side rendering.
+        warnings.filterwarnings("ignore", "SSR mode is not supported")
+        gr.mount_gradio_app(root, page, path="/", **launch_options(files))

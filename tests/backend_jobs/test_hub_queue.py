@@ -17,7 +17,7 @@ from backend_jobs.beats import Beats
 from backend_jobs.hub_queue import BoardLink, HubQueue
 from backend_jobs.queue import StoreQueue
 from backend_jobs.types import JobCancelled, LeaseLost
-from leaderboard.api.application import build_api, build_root
+from leaderboard.api.application import build_root
 from leaderboard.api.context import ApiContext
 from leaderboard.board import Board
 from leaderboard.contracts import LiveState
@@ -91,7 +91,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
             worker_token=TOKEN,
         )
         made = Scene(hub=hub, folder=tmp_path, queue=queue, beats=beats, live=live)
-        with served(build_root(build_api(context))) as made.url:
+        with served(build_root(context)) as made.url:
             yield made
 
 

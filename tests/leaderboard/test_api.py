@@ -15,7 +15,7 @@ import httpx
 import pandas as pd
 import pytest
 
-from leaderboard.api.application import PREFIX, build_api, build_root
+from leaderboard.api.application import PREFIX, build_root
 from leaderboard.api.context import ApiContext, Visitor
 from leaderboard.board import Board
 from leaderboard.contracts import LiveState
@@ -61,7 +61,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
         return Visitor(name=name, maintainer=name == "boss") if name else None
 
     context = ApiContext(board=Board(store), queue=queue, live=live, submit=submit, identify=identify, local_mode=False)
-    with served(build_root(build_api(context))) as url, httpx.Client(base_url=url + PREFIX) as http:
+    with served(build_root(context)) as url, httpx.Client(base_url=url + PREFIX) as http:
         yield Api(http=http, store=store, queue=queue, live=live, keys=keys)
 
 

@@ -25,6 +25,7 @@ from backend_jobs.logs import log_to_stderr
 from backend_jobs.operation import Operation, limits
 from backend_jobs.preflight import Preflighter
 from backend_jobs.queue import StoreQueue
+from backend_jobs.run_log import FileTrainingLog
 from backend_jobs.weights import resolve_model
 from leaderboard.api.application import build_root
 from leaderboard.api.context import ApiContext, Visitor
@@ -104,7 +105,14 @@ def build_site(
     root, files = build_root(answers), BoardFiles(board)
     desk = Preflighter(settings, board=board, queue=queue, live=live)
     context = PageContext(
-        board=board, files=files, queue=queue, live=live, submit=submit, local_mode=local_mode, desk=desk
+        board=board,
+        files=files,
+        queue=queue,
+        live=live,
+        submit=submit,
+        training=FileTrainingLog(settings.data_dir / "training"),
+        local_mode=local_mode,
+        desk=desk,
     )
     mount_page(root, build_page(context), files)
     return root

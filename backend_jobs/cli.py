@@ -125,6 +125,12 @@ def parser(settings: Settings) -> argparse.ArgumentParser:
     train = of.add_parser("train", help="run a training recipe, here and now")
     train.add_argument("recipe", type=Path)
     train.add_argument("--store", metavar="S", help="submit each checkpoint to this board's queue")
+    train.add_argument(
+        "--smoke", action="store_true", help="two steps with a tiny model and a few rows, everything else as it is"
+    )
+    train.add_argument("--machines", type=_positive, default=1, metavar="N", help="machines that train together")
+    train.add_argument("--machine-rank", type=int, default=0, metavar="K", help="this one's number, from 0")
+    train.add_argument("--main-address", metavar="HOST:PORT", help="the first machine's, where they meet")
     train.set_defaults(run=verbs.train)
 
     _reasoning_data(of)

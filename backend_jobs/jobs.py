@@ -12,7 +12,16 @@ from backend_jobs.generate.job import generate
 from backend_jobs.generate.recipe import load_generate_recipe
 from backend_jobs.recipes import load_recipe
 from backend_jobs.train import train
-from backend_jobs.training.events import CheckpointReady, Finished, Started, Stepped, TrainEvent
+from backend_jobs.training.events import (
+    Alarm,
+    CheckpointReady,
+    Finished,
+    Note,
+    Sampled,
+    Started,
+    Stepped,
+    TrainEvent,
+)
 from backend_jobs.types import Outcome
 from backend_jobs.worker import JobContext
 from evaluator.errors import PlanRejected
@@ -143,11 +152,20 @@ def as_line(event: TrainEvent) -> str:
     match event:
         case Started():
             begin = f"continues from step {event.resumed_at}" if event.resumed_at else "begins"
-            return (
-                f"training {begin}: {event.steps} steps, {event.parameters:,} parameters, {event.examples:,} examples"
-            )
+            first = f"training {begin} on {event.device}: {event.steps} steps, "
+            first += f"{event.parameters:,} parameters, {event.examples:,} examples"
+            return "\n".join([first, *event.notes])
         case Stepped():
-            return f"step {event.step}/{event.steps}: loss {event.loss:.3f}, {event.eta_s:.0f} s left"
+            reward = f", reward {event.metrics['reward']:.3f}" if "reward" in event.metrics else ""
+            return f"step {event.step}/{event.steps}: loss {event.loss:.3f}{reward}, {event.eta_s:.0f} s left"
+        case Sampled():
+            first_sample = event.samples[0] if event.samples else None
+            said = " ".join(first_sample.completion.split())[:160] if first_sample else "nothing"
+            return f"an answer of step {event.step}: {said}"
+        case Alarm():
+            return f"ALARM at step {event.step}, {event.name}: {event.message}"
+        case Note():
+            return event.message
         case CheckpointReady():
             return f"checkpoint of step {event.step}: {event.path}"
         case Finished():

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import types
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, Tag, ValidationError
 
 from evaluator.errors import OpenR1Error
 
@@ -81,25 +81,33 @@ class _UniqueKeys(yaml.SafeLoader):
 
 def _fault(model: type[BaseModel], fault: dict[str, Any]) -> str:
     """One pydantic error in our words."""
-    if not fault["loc"]:
-        return str(fault["ctx"]["error"])
-    *parents, key = [str(part) for part in fault["loc"]]
-    name = ".".join([*parents, key])
-    if fault["type"] == "extra_forbidden":
-        valid = list(_part_at(model, parents).model_fields)
-        return f"{name} is not a key here{nearest(key, valid)}; the keys are: {', '.join(valid)}"
-    if fault["type"] == "missing":
-        return f"{name} is missing"
-    if fault["type"] == "value_error":
-        return f"{name}: {fault['ctx']['error']}"
+    *parents, key = fault["loc"] or ("",)
+    part, place = _part_at(model, parents)
+    name = ".".join([*place, str(key)]) if fault["loc"] else ""
+    match fault["type"]:
+        case "extra_forbidden":
+            valid = list(part.model_fields) if part else []
+            return f"{name} is not a key here{nearest(str(key), valid)}; the keys are: {', '.join(valid)}"
+        case "missing":
+            return f"{name} is missing"
+        case "value_error":
+            _, place = _part_at(model, fault["loc"])
+            return f"{'.'.join(place) or 'this recipe'}: {fault['ctx']['error']}"
+        case "union_tag_invalid":
+            tag, valid = str(fault["ctx"]["tag"]), fault["ctx"]["expected_tags"].replace("'", "").split(", ")
+            return f"{name}.name is {tag!r}, which is none{nearest(tag, valid)}; they are: {', '.join(valid)}"
+        case "union_tag_not_found":
+            return f"{name}.name is missing"
+        case "which_model" | "which_data":
+            return f"{name}: {fault['msg']}"
     return f"{name} is {_shown(fault['input'])}, expected {_expected(model, fault)}"
 
 
 def _expected(model: type[BaseModel], fault: dict[str, Any]) -> str:
     match fault["type"]:
-        case "model_type":
-            keys = _part_at(model, [str(part) for part in fault["loc"]]).model_fields
-            return f"a mapping with the keys: {', '.join(keys)}"
+        case "model_type" | "model_attributes_type":
+            part, _ = _part_at(model, fault["loc"])
+            return f"a mapping with the keys: {', '.join(part.model_fields if part else ())}"
         case "tuple_type":
             return "a list: [...]"
         case "string_pattern_mismatch":
@@ -111,21 +119,48 @@ def _expected(model: type[BaseModel], fault: dict[str, Any]) -> str:
     return str(fault["msg"]).removeprefix("Input should be ").removeprefix("String should ")
 
 
-def _part_at(model: type[BaseModel], parents: list[str]) -> type[BaseModel]:
-    for name in parents:
-        if name in model.model_fields:  # what follows a list or a mapping is a place in it, not a key of ours
-            model = _inner_part(model.model_fields[name].annotation) or model
-    return model
+def _part_at(model: type[BaseModel], location: Sequence[str | int]) -> tuple[type[BaseModel] | None, list[str]]:
+    """The part of a recipe at a pydantic location, and the location as it stands in the file (without union tags)."""
+    here: Any = model
+    place: list[str] = []
+    for step in location:
+        members = _members(here)
+        if isinstance(here, type) and issubclass(here, BaseModel):
+            field = here.model_fields.get(str(step))
+            here = field.annotation if field else None
+            place.append(str(step))
+        elif isinstance(step, int):
+            here = next(iter(get_args(_without_none(here))), None)
+            place.append(str(step))
+        elif get_origin(_without_none(here)) is dict:
+            here = get_args(_without_none(here))[1]
+            place.append(str(step))
+        elif step in members:
+            here = members[str(step)]
+        else:
+            here = None
+            place.append(str(step))
+    here = _without_none(here)
+    return (here if isinstance(here, type) and issubclass(here, BaseModel) else None), place
 
 
-def _inner_part(annotation: object) -> type[BaseModel] | None:
-    """The one mapping that an annotation allows, inside `| None`, lists and the like; None where there is none."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if get_origin(annotation) in (Union, types.UnionType, tuple, list, dict, Annotated):
-        found = (_inner_part(each) for each in get_args(annotation))
-        return next((part for part in found if part is not None), None)
-    return None
+def _members(annotation: Any) -> dict[str, type[BaseModel]]:
+    """The members of a tagged union by their tags; of `X | None`, nothing."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    found: dict[str, type[BaseModel]] = {}
+    for member in get_args(annotation) if get_origin(annotation) in (Union, UnionType) else ():
+        kind, *notes = get_args(member) if get_origin(member) is Annotated else (member,)
+        tags = [note.tag for note in notes if isinstance(note, Tag)]
+        if not tags and isinstance(kind, type) and issubclass(kind, BaseModel) and "name" in kind.model_fields:
+            tags = list(get_args(kind.model_fields["name"].annotation))
+        found |= dict.fromkeys(tags, kind)
+    return found
+
+
+def _without_none(annotation: Any) -> Any:
+    kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
+    return kinds[0] if get_origin(annotation) in (Union, UnionType) and len(kinds) == 1 else annotation
 
 
 def nearest(name: str, valid: list[str]) -> str:

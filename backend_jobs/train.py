@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 
+from backend_jobs.launching import Place, check_devices, launch_command
+from backend_jobs.recipe_checks import preflight
 from backend_jobs.recipes import Recipe, RecipeRejected, recipe_hash
 from backend_jobs.training.checkpoints import handed_on
-from backend_jobs.training.events import CheckpointReady, Finished, Started, TrainEvent, from_line
+from backend_jobs.training.events import CheckpointReady, Finished, Note, Started, TrainEvent, from_line
+from backend_jobs.training.job import JOB_FILE, TrainingJob, read_job, write_job
+from backend_jobs.training_data import write_rows
+from backend_jobs.training_weights import find_weights
 from evaluator.errors import Cancelled, OpenR1Error
 from evaluator.process import SupervisedProcess, clean_environment
 from settings import ROOT, Settings
@@ -63,15 +68,22 @@ def run_folders(settings: Settings, run: str) -> RunFolders:
 
 
 def train(
-    recipe: Recipe, *, settings: Settings, on_event: Callable[[TrainEvent], None], cancelled: threading.Event
+    recipe: Recipe,
+    *,
+    settings: Settings,
+    on_event: Callable[[TrainEvent], None],
+    cancelled: threading.Event,
+    place: Place | None = None,
+    alone: bool = False,
 ) -> TrainResult:
     """Train one recipe to its end, continuing where an earlier call was stopped, however it was.
 
     Every checkpoint of the run is told to `on_event` once per call, those of earlier calls too: whoever was killed
-    before acting on one hears of it again. What this starts ends with it, also when this process is killed.
+    before acting on one hears of it again. What this starts ends with it, also when this process is killed. `place` is
+    this machine's among several; `alone` trains in one process whatever the recipe's `launch` says.
 
     Raises:
-        RecipeRejected: this run's folders hold the work of another recipe.
+        RecipeRejected, RewardBlind, DatasetRejected, CheckpointRejected: the recipe cannot run; nothing was started.
         TrainingFailed: the process failed; carries its last log lines. Calling again resumes.
         Cancelled: `cancelled` was set. Checkpoints stay; calling again resumes.
     """
@@ -84,7 +96,14 @@ def train(
             on_event(ready)
         resumed_at = recipe.training.steps
     else:
-        resumed_at = _run_process(recipe, folders, settings, on_event, cancelled)
+        if not alone:
+            check_devices(recipe.launch, settings, place)
+        job = prepare_job(recipe, folders, settings, cancelled, on_event)
+        launch = None if alone else recipe.launch
+        command = launch_command(launch, settings.engine_python, folders.work / JOB_FILE, place)
+        resumed_at = _run_process(
+            job, command, settings, on_event, cancelled, quiet=place is not None and place.rank > 0
+        )
     return TrainResult(
         run=recipe.run,
         recipe_hash=recipe_hash(recipe),
@@ -94,30 +113,72 @@ def train(
     )
 
 
-def _run_process(
+def prepare_job(
     recipe: Recipe,
     folders: RunFolders,
     settings: Settings,
+    cancelled: threading.Event,
+    on_event: Callable[[TrainEvent], None],
+) -> TrainingJob:
+    """Check the recipe, then find its weights and write its rows: the training process needs no network.
+
+    Raises: as `train`, before anything was started.
+    """
+    noted = folders.work / JOB_FILE
+    if noted.exists():
+        # A run keeps the weights and rows that it began with, wherever a branch has moved since.
+        job = replace(read_job(noted), events=_next_start(folders.work))
+        write_job(job, noted)
+        return job
+    checked = preflight(recipe, settings)
+    for name, (right, wrong) in checked.rewards.items():
+        on_event(
+            Note(step=0, message=f"the reward {name} gives a planted right answer {right:g}, a wrong one {wrong:g}")
+        )
+    begins = find_weights(recipe.model, settings, lambda line: on_event(Note(step=0, message=line)), cancelled)
+    _keep_recipe(recipe, folders)
+    job = TrainingJob(
+        recipe=recipe,
+        recipe_hash=recipe_hash(recipe),
+        models=folders.models,
+        work=folders.work,
+        events=_next_start(folders.work),
+        weights=begins.folder,
+        rows=write_rows(recipe, checked.data, folders.work),
+        parent=begins.parent,
+        data=checked.data.described,
+    )
+    write_job(job, noted)
+    return job
+
+
+def _run_process(
+    job: TrainingJob,
+    command: list[str],
+    settings: Settings,
     on_event: Callable[[TrainEvent], None],
     cancelled: threading.Event,
+    *,
+    quiet: bool,
 ) -> int:
-    """Start the training process and follow it; returns the step that it continued from."""
-    log, events = _next_start(folders.work)
-    command = [settings.engine_python, "-m", "backend_jobs.training.sft", "--recipe", str(folders.work / RECIPE_FILE)]
-    command += ["--models", str(folders.models), "--work", str(folders.work), "--events", str(events)]
-    environment = clean_environment(dict(settings.child_environment), folders.work / "home", ENVIRONMENT)
+    """Start the training process and follow it; returns the step that it continued from.
+
+    `quiet`: another machine writes the events of this run.
+    """
+    log = job.events.with_suffix(".log")
+    environment = clean_environment(dict(settings.child_environment), job.work / "home", ENVIRONMENT)
     resumed_at, finished = 0, False
     process = SupervisedProcess(command, log=log, environment=environment, folder=ROOT)
     try:
-        for event in _follow(process, events, cancelled):
+        for event in _follow(process, job.events, cancelled):
             if isinstance(event, Started):
                 resumed_at = event.resumed_at
             finished = finished or isinstance(event, Finished)
             on_event(event)
-        if not finished:
+        if not finished and not (quiet and process.exit_status() == 0):
             raise TrainingFailed(
-                f"the training of {recipe.run} ended early (exit status {process.exit_status()}); the last lines of "
-                f"{log} say why; started again, it continues from its last checkpoint",
+                f"the training of {job.recipe.run} ended early (exit status {process.exit_status()}); the last lines "
+                f"of {log} say why; started again, it continues from its last checkpoint",
                 log_tail=process.log_tail(),
             )
     finally:
@@ -140,18 +201,18 @@ def _follow(process: SupervisedProcess, events: Path, cancelled: threading.Event
                 raise Cancelled("the training was cancelled; its checkpoints stay, and started again it continues")
 
 
-def _next_start(work: Path) -> tuple[Path, Path]:
-    """The log and the (empty) event file of this start; those of earlier starts are kept."""
+def _next_start(work: Path) -> Path:
+    """The (empty) event file of this start, beside which its log will lie; those of earlier starts are kept."""
     folder = work / "starts"
     folder.mkdir(parents=True, exist_ok=True)
-    number = 1 + max((int(path.stem) for path in folder.glob("*.log")), default=0)
+    number = 1 + max((int(path.stem) for path in folder.glob("*.jsonl")), default=0)
     events = folder / f"{number:03d}.jsonl"
     events.touch()
-    return folder / f"{number:03d}.log", events
+    return events
 
 
 def _check_same_recipe(recipe: Recipe, folders: RunFolders) -> None:
-    """Refuse to mix two recipes in one run; note this one where the run is new."""
+    """Refuse to mix two recipes in one run."""
     known = {lineage.recipe_hash for lineage, _ in handed_on(folders.models)}
     noted = folders.work / RECIPE_FILE
     if noted.exists():
@@ -162,7 +223,12 @@ def _check_same_recipe(recipe: Recipe, folders: RunFolders) -> None:
             f"the run {recipe.run} was trained with another recipe (hash {min(others)[:12]}, this one has "
             f"{recipe_hash(recipe)[:12]}); give this one another `run`, or delete {folders.models} and {folders.work}"
         )
+
+
+def _keep_recipe(recipe: Recipe, folders: RunFolders) -> None:
+    """Note the recipe of a run that begins."""
     folders.work.mkdir(parents=True, exist_ok=True)
+    noted = folders.work / RECIPE_FILE
     partial = noted.with_suffix(".partial")
     content = {"recipe_hash": recipe_hash(recipe), "recipe": recipe.model_dump(mode="json")}
     partial.write_text(json.dumps(content, indent=2), encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -28,11 +29,14 @@ from backend_jobs.evaluate_job import (
     run_evaluation,
 )
 from backend_jobs.jobs import JobRunner, as_line, submitted_line
+from backend_jobs.launching import VISIBLE, Place
+from backend_jobs.plan_recipe import describe_recipe
 from backend_jobs.plan_verb import describe
 from backend_jobs.progress import Bars, Events, events_to
 from backend_jobs.queue import StoreQueue
 from backend_jobs.recipe_files import recipe_data
-from backend_jobs.recipes import load_recipe, recipe_hash
+from backend_jobs.recipes import Recipe, RecipeRejected, load_recipe
+from backend_jobs.smoke import smoke_recipe, smoke_settings
 from backend_jobs.train import run_folders
 from backend_jobs.train import train as run_training
 from backend_jobs.training.events import CheckpointReady, TrainEvent
@@ -41,7 +45,7 @@ from backend_jobs.weights import resolve_model
 from backend_jobs.worker import Worker
 from evaluator.audit import FileAudit
 from evaluator.benchmarks import benchmark
-from evaluator.devices import Devices, this_processor
+from evaluator.devices import Devices, find_devices, this_processor
 from evaluator.errors import OpenR1Error, PlanRejected
 from evaluator.grade_file import grade_file
 from evaluator.grading_pool import GraderPool
@@ -111,15 +115,9 @@ def plan(options: argparse.Namespace, settings: Settings) -> Result:
     if options.recipe is not None and recipe_data(options.recipe).get("kind") == "generate":
         return plan_generation(options, settings)
     if options.recipe is not None:
-        recipe = load_recipe(options.recipe)
-        return {
-            "run": recipe.run,
-            "recipe_hash": recipe_hash(recipe),
-            "checkpoints at steps": ", ".join(map(str, recipe.checkpoint_steps)),
-            "checkpoints in": str(run_folders(settings, recipe.run).models),
-            "then measured on": ", ".join(recipe.benchmarks) or "nothing",
-            "settings": recipe.training.model_dump(),
-        }
+        here = _devices(options.gpus) or find_devices(dict(settings.child_environment).get(VISIBLE))
+        gpu_bytes = here.memory_bytes if here.kind != "cpu" else None
+        return describe_recipe(load_recipe(options.recipe), settings, gpu_bytes=gpu_bytes)
     if not options.model or not options.benchmark:
         raise WrongUsage("plan wants a RECIPE, or --model and --benchmark")
     devices = _devices(options.gpus)
@@ -246,6 +244,13 @@ def compare(options: argparse.Namespace, settings: Settings) -> Result:
 def train(options: argparse.Namespace, settings: Settings) -> Result:
     """Run a training recipe; with `--store`, every checkpoint is submitted to the board as it appears."""
     recipe = load_recipe(options.recipe)
+    if options.smoke:
+        return _smoke(recipe, settings)
+    place = None
+    if options.machines > 1:
+        if options.main_address is None:
+            raise RecipeRejected("several machines need --main-address HOST:PORT, the same on all: the first machine's")
+        place = Place(machines=options.machines, rank=options.machine_rank, address=options.main_address)
     queue = StoreQueue(open_store(options.store)) if options.store else None
 
     def follow(event: TrainEvent) -> None:
@@ -253,13 +258,29 @@ def train(options: argparse.Namespace, settings: Settings) -> Result:
         if isinstance(event, CheckpointReady) and queue is not None:
             print(submitted_line(queue, event.path, recipe.benchmarks), file=sys.stderr)
 
-    result = run_training(recipe, settings=settings, on_event=follow, cancelled=threading.Event())
+    result = run_training(recipe, settings=settings, on_event=follow, cancelled=threading.Event(), place=place)
     return {
         "run": result.run,
         "resumed_at": result.resumed_at,
         "wall_seconds": round(result.wall_seconds, 1),
         "checkpoints": [str(ready.path) for ready in result.checkpoints],
     }
+
+
+def _smoke(recipe: Recipe, settings: Settings) -> Result:
+    """Two steps of a recipe with a tiny model and a few rows; whatever an earlier one left is removed."""
+    apart = smoke_settings(settings)
+    folders = run_folders(apart, recipe.run)
+    for folder in (folders.models, folders.work):
+        shutil.rmtree(folder, ignore_errors=True)
+    result = run_training(
+        smoke_recipe(recipe),
+        settings=apart,
+        on_event=lambda event: print(as_line(event), file=sys.stderr),
+        cancelled=threading.Event(),
+        alone=True,
+    )
+    return {"run": result.run, "smoke": "passed", "wall_seconds": round(result.wall_seconds, 1)}
 
 
 def as_text(result: dict[str, Any]) -> str:

@@ -65,8 +65,8 @@ def served_files(folder: Path) -> list[Path]:
 def local_checkpoint(folder: Path) -> Checkpoint:
     """The checkpoint in a local folder, named by its content.
 
-    A folder that was trained here holds `lineage.json`: it appears as `local/<run>` at revision `step-<step>`; any
-    other as `local/<folder name>`.
+    A folder that was trained here holds `lineage.json`: it appears as `local/<run>` at revision `<run>-step-<step>`;
+    any other as `local/<folder name>`.
 
     Raises:
         CheckpointRejected: no folder, no config.json, or no safetensors weights.
@@ -81,7 +81,7 @@ def local_checkpoint(folder: Path) -> Checkpoint:
     name = lineage.run if lineage else folder.resolve().name
     return Checkpoint(
         model=f"local/{board_name(name)}",
-        revision=f"step-{lineage.step:09d}" if lineage else None,
+        revision=f"{lineage.run}-step-{lineage.step:09d}" if lineage else None,
         commit=f"sha256:{_content_hash(files)}",
         path=folder.resolve(),
         lineage=lineage,
@@ -107,6 +107,10 @@ def read_lineage(folder: Path) -> Lineage | None:
             recipe_hash=str(data["recipe_hash"]),
             parent=data.get("parent"),
             tokens=data.get("tokens"),
+            data=data.get("data"),
+            code=data.get("code"),
+            device=data.get("device"),
+            hours=data.get("hours"),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointRejected(f"{path} is not a lineage record: {error!r}; delete it or train again") from error

@@ -72,13 +72,22 @@ class Sampling:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lineage:
-    """Where a checkpoint that was trained here comes from."""
+    """Where a checkpoint that was trained here comes from.
+
+    `parent` names the weights that the run began with (model and commit), `data` the dataset and its commit or the
+    generator and its seed, `code` the software. `hours` are those of all its processes together on `device`: GPU hours
+    where that is a GPU. None where the run did not note it.
+    """
 
     run: str
     step: int
     recipe_hash: str
     parent: str | None = None
     tokens: int | None = None
+    data: str | None = None
+    code: str | None = None
+    device: str | None = None
+    hours: float | None = None
 
 
 class ModelKind(StrEnum):

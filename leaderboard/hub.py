@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from httpx2 import HTTPError
@@ -27,7 +28,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils._headers import build_hf_headers
 from huggingface_hub.utils._http import get_session, hf_raise_for_status
 
-from evaluator.checkpoint import LARGEST_JSON_BYTES, is_served
+from evaluator.checkpoint import LARGEST_JSON_BYTES, is_served, read_json
 from evaluator.errors import CheckpointRejected
 from evaluator.weights import LENGTH_BYTES, Tensor, header_bytes, read_header
 
@@ -191,6 +192,17 @@ def read_headers(
 
     with ThreadPoolExecutor(HEADERS_AT_ONCE) as pool:
         return dict(zip((file.name for file in files), pool.map(header, files), strict=True))
+
+
+def download_config(
+    model: str, revision: str | None = None, *, token: str | None = None, endpoint: str | None = None
+) -> dict[str, Any]:
+    """The config.json of a model, read without its weights. Raises CheckpointRejected."""
+    with TemporaryDirectory() as folder, hub_errors(model, revision):
+        path = hf_hub_download(
+            model, "config.json", revision=revision, local_dir=folder, token=token or False, endpoint=endpoint
+        )
+        return read_json(Path(path))
 
 
 def read_download(folder: Path) -> Download | None:

@@ -45,3 +45,9 @@ def training_examples(*, seed: int, size: int) -> Iterator[dict[str, list[dict[s
             "prompt": [{"role": "user", "content": chain.question}],
             "completion": [{"role": "assistant", "content": f"<think>\n{solution(chain)}"}],
         }
+
+
+def problem_rows(*, seed: int, size: int) -> Iterator[dict[str, str]]:
+    """`size` problems without a solution, for GRPO: `problem` and `answer`."""
+    for chain in islice(training_chains(seed), size):
+        yield {"problem": chain.question, "answer": str(chain.answer)}

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from evaluator.checkpoint import LINEAGE_FILE, is_served, read_lineage
@@ -21,22 +21,27 @@ def handed_on(models: Path) -> list[tuple[Lineage, Path]]:
     return [(lineage, folder) for lineage, folder in found if lineage is not None]
 
 
-def hand_on(trained: Path, models: Path, *, run: str, recipe_hash: str, parent: str | None) -> tuple[Lineage, Path]:
+def hand_on(trained: Path, models: Path, *, origin: Lineage, weights: Path | None = None) -> tuple[Lineage, Path]:
     """Copy what an engine may see of a trainer's checkpoint to `models/step-<9 digits>`, with its lineage.
 
-    The folder appears whole or not at all, also when the power fails; one that is already there is left as it is.
+    `origin` is the lineage but for step and tokens, which the trainer's state tells. `weights` holds the weights where
+    they lie elsewhere (merged adapters). The folder appears whole or not at all, also when the power fails; one that is
+    already there is left as it is.
     """
     step, tokens = _progress(trained)
-    lineage = Lineage(run=run, step=step, recipe_hash=recipe_hash, parent=parent, tokens=tokens)
+    lineage = replace(origin, step=step, tokens=tokens)
     target = models / f"step-{step:09d}"
     if target.exists():
-        return lineage, target
+        return read_lineage(target) or lineage, target
     partial = models / f".partial-{target.name}"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    for source in trained.iterdir():
-        if source.is_file() and source.name != TRAINER_STATE and is_served(source.name):
-            shutil.copyfile(source, partial / source.name)
+    # What lies in `weights` takes the place of what the trainer wrote.
+    for folder in dict.fromkeys((trained, weights or trained)):
+        for source in folder.iterdir():
+            if source.is_file() and source.name != TRAINER_STATE and is_served(source.name):
+                shutil.copyfile(source, partial / source.name)
+    (partial / "adapter_model.safetensors").unlink(missing_ok=True)
     (partial / LINEAGE_FILE).write_text(json.dumps(asdict(lineage), indent=2) + "\n", encoding="utf-8")
     for path in (*partial.iterdir(), partial):
         _flush(path)

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Started:
-    """The model and data are ready. `resumed_at` is the step that training continues from; 0 is the beginning."""
+    """The model and data are ready. `resumed_at` is the step that training continues from; 0 is the beginning.
+
+    `notes` say what the recipe asks for that this machine does in another way.
+    """
 
     steps: int
     resumed_at: int
     parameters: int
     examples: int
+    device: str = "cpu"
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stepped:
-    """Progress: the mean loss since the last such event, all tokens so far, seconds to the end as it goes now."""
+    """Progress: the mean loss since the last such event, all tokens so far, seconds to the end as it goes now.
+
+    `hours` are those of all processes together, earlier starts of the run included. `metrics` are means since the last
+    such event, under the names of `follower.METRICS`; `reward/<name>` for each reward, before its weight.
+    """
 
     step: int
     steps: int
@@ -27,6 +37,45 @@ class Stepped:
     learning_rate: float
     tokens: int
     eta_s: float
+    hours: float = 0.0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """One answer of a step, with what each reward gave it (None: could not judge)."""
+
+    prompt: str
+    completion: str
+    gold: str | None
+    tokens: int
+    truncated: bool
+    rewards: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sampled:
+    """Answers to read, of one step."""
+
+    step: int
+    samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Alarm:
+    """Something that a person should look at; the run goes on. `name` is stable, `message` says what to do."""
+
+    step: int
+    name: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Note:
+    """A line for people."""
+
+    step: int
+    message: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,17 +89,24 @@ class CheckpointReady:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finished:
-    """Every step is done. `wall_seconds` is this process's own time, without what an earlier one did."""
+    """Every step is done. `wall_seconds` is this process's own time, without what an earlier one did.
+
+    `peak_bytes` is the most memory that the training took on this device, imports aside.
+    """
 
     steps: int
     tokens: int
     wall_seconds: float
+    peak_bytes: int = 0
 
 
-TrainEvent = Started | Stepped | CheckpointReady | Finished
+TrainEvent = Started | Stepped | Sampled | Alarm | Note | CheckpointReady | Finished
 KINDS: dict[str, type[TrainEvent]] = {
     "started": Started,
     "step": Stepped,
+    "samples": Sampled,
+    "alarm": Alarm,
+    "note": Note,
     "checkpoint": CheckpointReady,
     "finished": Finished,
 }
@@ -68,4 +124,8 @@ def from_line(line: str) -> TrainEvent:
     kind = KINDS[data.pop("event")]
     if kind is CheckpointReady:
         data["path"] = Path(data["path"])
+    if kind is Started:
+        data["notes"] = tuple(data["notes"])
+    if kind is Sampled:
+        data["samples"] = tuple(Sample(**sample) for sample in data["samples"])
     return kind(**data)

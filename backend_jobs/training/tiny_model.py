@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from tokenizers import AddedToken
 from tokenizers.pre_tokenizers import ByteLevel
@@ -45,16 +47,33 @@ def tiny_tokenizer() -> Qwen2Tokenizer:
     return tokenizer
 
 
-def tiny_model(tokenizer: Qwen2Tokenizer, *, seed: int) -> Qwen2ForCausalLM:
-    """Freshly drawn float32 weights. Heads of 64, because vLLM's attention on the CPU refuses small ones."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TinySize:
+    """Heads are of 64, because vLLM's attention on the CPU refuses small ones."""
+
+    hidden: int
+    intermediate: int
+    layers: int
+
+    @property
+    def heads(self) -> int:
+        """Query heads; there is one key-value head."""
+        return self.hidden // 64
+
+
+DEMONSTRATION = TinySize(hidden=128, intermediate=384, layers=3)
+
+
+def tiny_model(tokenizer: Qwen2Tokenizer, *, seed: int, size: TinySize = DEMONSTRATION) -> Qwen2ForCausalLM:
+    """Freshly drawn float32 weights."""
     torch.manual_seed(seed)
     model = Qwen2ForCausalLM(
         Qwen2Config(
             vocab_size=len(tokenizer),
-            hidden_size=128,
-            intermediate_size=384,
-            num_hidden_layers=3,
-            num_attention_heads=2,
+            hidden_size=size.hidden,
+            intermediate_size=size.intermediate,
+            num_hidden_layers=size.layers,
+            num_attention_heads=size.heads,
             num_key_value_heads=1,
             max_position_embeddings=CONTEXT_TOKENS,
             tie_word_embeddings=True,

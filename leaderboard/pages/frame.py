@@ -13,6 +13,7 @@ from leaderboard.board import Board
 from leaderboard.board_files import BoardFiles
 from leaderboard.contracts import JobQueue, LiveBoard, LiveState
 from leaderboard.preflight import SubmissionDesk
+from leaderboard.runs import TrainingLog
 from leaderboard.site_routes import ASSETS, asset_link
 from leaderboard.types import JobRecord, Status
 from leaderboard.views import shell
@@ -32,6 +33,8 @@ class PageContext:
     live: LiveBoard
     submit: Callable[[dict[str, Any]], JobRecord]
     """Checks a form and queues the job. Raises OpenR1Error with a message for people."""
+    training: TrainingLog
+    """The training runs whose files are on this machine."""
     local_mode: bool
     """On this machine only, without login: folders may be submitted, and everybody may cancel and retry."""
     desk: SubmissionDesk | None = None

@@ -19,12 +19,14 @@ from leaderboard.pages.leaderboard import leaderboard_page
 from leaderboard.pages.model import model_page
 from leaderboard.pages.queue import queue_page
 from leaderboard.pages.result import result_page
+from leaderboard.pages.runs import runs_page
 from leaderboard.pages.submit import submit_page
 from leaderboard.pages.theme import launch_options
 from leaderboard.views import shell
 
 ROUTES: Mapping[str, Callable[[gr.Blocks, PageContext], None]] = {
     "charts": charts_page,
+    "runs": runs_page,
     "compare": compare_page,
     "datasets": datasets_page,
     "submit": submit_page,

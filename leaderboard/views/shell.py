@@ -8,6 +8,7 @@ from leaderboard.views.markup import NOTHING, Html, fill, join, model_name, noti
 PAGES = {
     "": "Leaderboard",
     "charts": "Charts",
+    "runs": "Runs",
     "compare": "Compare",
     "datasets": "Datasets",
     "submit": "Submit",

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from backend_jobs.recipes import RecipeRejected, load_recipe, recipe_hash
+from backend_jobs.recipes import KINDS, RecipeRejected, load_recipe, recipe_hash
 from evaluator.benchmarks import BENCHMARKS
 
-RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
-DEMO = next(path for path in RECIPES if path.name == "arithmetic.yaml")
+RECIPES = sorted(path for kind in KINDS for path in (Path(__file__).parents[2] / "recipes" / kind).glob("*.yaml"))
+DEMO = next(path for path in RECIPES if path.parts[-2:] == ("sft", "arithmetic.yaml"))
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -37,8 +37,12 @@ def test_the_last_step_is_always_kept(tmp_path: Path) -> None:
         ("steps: 600", "step: 600", "training.step is not a key here, did you mean 'steps'?"),
         ("  steps: 600\n", "", "training.steps is missing"),
         ("batch_size: 64", "batchsize: 64", "did you mean 'batch_size'?"),
-        ("run: arith", "name: x\nrun: arith", "the keys are: kind, run, model, data, training, benchmarks"),
-        ("kind: sft", "kind: stf", "kind is 'stf', expected one of: sft, did you mean 'sft'?"),
+        (
+            "run: arith",
+            "name: x\nrun: arith",
+            "the keys are: kind, run, model, data, benchmarks, launch, lora, training",
+        ),
+        ("kind: sft", "kind: stf", "kind is 'stf', expected one of: sft, grpo, did you mean 'sft'?"),
         ("kind: sft", "", "kind is nothing, expected one of: sft"),
         ("builder: tiny", "builder: big", "model.builder is 'big', expected 'tiny'"),
         ("learning_rate: 0.002", "learning_rate: 3e-3", "write 0.003, without quotes and with a decimal point"),
@@ -50,8 +54,12 @@ def test_the_last_step_is_always_kept(tmp_path: Path) -> None:
         ("[arithmetic]", "[arithmetik]", "there is no benchmark 'arithmetik', did you mean 'arithmetic'?"),
         ("[arithmetic]", "[arithmetic, arithmetic]", "named twice"),
         ("[arithmetic]", "arithmetic", "benchmarks is 'arithmetic', expected a list"),
-        ("schedule: cosine", "schedule: cosin", "expected 'constant_with_warmup', 'cosine' or 'linear'"),
-        ("builder: tiny\n  seed: 0", "tiny", "expected a mapping with the keys: builder, seed"),
+        ("schedule: cosine", "schedule: cosin", "expected 'constant', 'constant_with_warmup', 'cosine'"),
+        (
+            "builder: tiny\n  family: qwen2\n  seed: 0",
+            "tiny",
+            "model: a model is named by one of: builder, repo, folder",
+        ),
         ("generator: arithmetic", "seed: 3\n  generator: arithmetic", "the key 'seed' stands twice"),
         ("kind: sft", "kind: [sft", "is not valid YAML"),
     ],

@@ -19,7 +19,19 @@ from tokenizers import Tokenizer
 from backend_jobs.recipes import Recipe, RecipeRejected, load_recipe, recipe_hash
 from backend_jobs.train import TrainingFailed, run_folders, train
 from backend_jobs.training import checkpoints
-from backend_jobs.training.events import CheckpointReady, Finished, Started, Stepped, TrainEvent, from_line, to_line
+from backend_jobs.training.events import (
+    Alarm,
+    CheckpointReady,
+    Finished,
+    Note,
+    Sample,
+    Sampled,
+    Started,
+    Stepped,
+    TrainEvent,
+    from_line,
+    to_line,
+)
 from evaluator.checkpoint import local_checkpoint, read_shape
 from evaluator.errors import Cancelled
 from evaluator.template import opens_thought, read_template
@@ -34,7 +46,10 @@ FIRST, LAST = "step-000000020", "step-000000040"
 def test_events_survive_the_wire() -> None:
     for event in (
         Started(steps=4, resumed_at=0, parameters=10, examples=3),
-        Stepped(step=1, steps=4, loss=0.5, learning_rate=1e-3, tokens=7, eta_s=2.5),
+        Stepped(step=1, steps=4, loss=0.5, learning_rate=1e-3, tokens=7, eta_s=2.5, hours=0.1, metrics={"reward": 0.5}),
+        Sampled(step=1, samples=(_sample(),)),
+        Alarm(step=2, name="truncation", message="40 % are cut off"),
+        Note(step=0, message="hello"),
         CheckpointReady(step=2, tokens=14, path=Path("/x/step-000000002")),
         Finished(steps=4, tokens=28, wall_seconds=1.5),
     ):
@@ -77,7 +92,7 @@ def test_a_run_is_never_continued_with_another_recipe(tmp_path: Path) -> None:
     with pytest.raises(TrainingFailed):
         train(_short(tmp_path), settings=settings, on_event=_ignore, cancelled=NEVER)
     with pytest.raises(RecipeRejected, match="was trained with another recipe"):
-        train(_short(tmp_path, steps=6), settings=settings, on_event=_ignore, cancelled=NEVER)
+        train(_short(tmp_path, steps=30), settings=settings, on_event=_ignore, cancelled=NEVER)
 
 
 def test_a_torn_checkpoint_of_the_trainer_is_removed_and_a_whole_one_kept(tmp_path: Path) -> None:
@@ -94,7 +109,7 @@ def test_a_checkpoint_is_handed_on_whole_without_pickles_and_only_once(tmp_path:
     _trained(trained, step=9)
     (models / ".partial-step-000000009").mkdir(parents=True)
     for _ in range(2):
-        lineage, folder = checkpoints.hand_on(trained, models, run="r", recipe_hash="h", parent=None)
+        lineage, folder = checkpoints.hand_on(trained, models, origin=Lineage(run="r", step=0, recipe_hash="h"))
     assert lineage == Lineage(run="r", step=9, recipe_hash="h", parent=None, tokens=90)
     assert sorted(path.name for path in folder.iterdir()) == ["lineage.json", "model.safetensors"]
     assert checkpoints.handed_on(models) == [(lineage, folder)]
@@ -138,9 +153,14 @@ def test_a_checkpoint_is_a_chat_model_with_lineage_that_opens_a_thought(
     recipe, events = undisturbed
     ready = next(event for event in events if isinstance(event, CheckpointReady))
     checkpoint = local_checkpoint(ready.path)
-    assert checkpoint.lineage == Lineage(
-        run="undisturbed", step=SAVE_EVERY, recipe_hash=recipe_hash(recipe), parent=None, tokens=ready.tokens
-    )
+    lineage = checkpoint.lineage
+    assert lineage is not None
+    assert (lineage.run, lineage.step, lineage.tokens) == ("undisturbed", SAVE_EVERY, ready.tokens)
+    assert (lineage.recipe_hash, lineage.parent, lineage.device) == (recipe_hash(recipe), None, "cpu")
+    assert lineage.data == "arithmetic, seed 1, 640 problems"
+    assert "trl 1.16.0" in (lineage.code or "")
+    assert 0 < (lineage.hours or 0) < 1
+    assert checkpoint.revision == "undisturbed-step-000000020"
     shape = read_shape(ready.path)
     assert (shape.architecture, shape.head_dim, shape.context) == ("Qwen2ForCausalLM", 64, 65_536)
     (rendered,) = read_template(ready.path).render(["What is 1 + 1?"])
@@ -268,7 +288,12 @@ def _trained(folder: Path, *, step: int) -> None:
 
 
 def _content(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes().replace(b"stopped", b"undisturbed") for path in folder.iterdir()}
+    """What a checkpoint is made of. Its lineage differs in the run's name and in how long it took."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "lineage.json"}
+
+
+def _sample() -> Sample:
+    return Sample(prompt="p", completion="c", gold=None, tokens=3, truncated=True, rewards={"accuracy": None})
 
 
 def _trainers(run: str) -> list[str]:
@@ -279,7 +304,7 @@ def _trainers(run: str) -> list[str]:
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
             continue
-        if "backend_jobs.training.sft" in command and f"/{run}/" in command:
+        if "backend_jobs.training " in command and f"/{run}/" in command:
             found.append(f"{entry.name}: {command}")
     return found
 

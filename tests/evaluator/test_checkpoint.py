@@ -66,7 +66,7 @@ def test_the_served_copy_holds_no_code_and_cannot_ask_for_any(folder: Path, tmp_
 def test_a_trained_checkpoint_appears_under_its_run_and_step(folder: Path) -> None:
     (folder / "lineage.json").write_text(json.dumps({"run": "sft", "step": 300, "recipe_hash": "abc"}))
     checkpoint = local_checkpoint(folder)
-    assert (checkpoint.model, checkpoint.revision) == ("local/sft", "step-000000300")
+    assert (checkpoint.model, checkpoint.revision) == ("local/sft", "sft-step-000000300")
     assert checkpoint.lineage is not None
     assert checkpoint.lineage.step == 300
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from backend_jobs.run_log import FileTrainingLog
 from evaluator.errors import OpenR1Error
 from evaluator.types import Progress
 from leaderboard.board import Board
@@ -77,7 +78,15 @@ def site(browser: Browser, tmp_path: Path) -> Iterator[Site]:
 
     board = Board(store, published_scores())
     files = BoardFiles(board)
-    context = PageContext(board=board, files=files, queue=queue, live=live, submit=submit, local_mode=True)
+    context = PageContext(
+        board=board,
+        files=files,
+        queue=queue,
+        live=live,
+        submit=submit,
+        training=FileTrainingLog(tmp_path / "training"),
+        local_mode=True,
+    )
     blocks = build_page(context)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -202,7 +202,7 @@ def test_a_checkpoint_that_was_trained_here_is_named_by_its_run_and_step(tmp_pat
     lineage = {"run": "demo", "step": 300, "recipe_hash": "abc", "parent": None, "tokens": 1}
     folder = make_checkpoint(tmp_path / "step-000000300", lineage)
     resolved = resolve_folder(folder)
-    assert (resolved.model, resolved.revision) == ("local/demo", "step-000000300")
+    assert (resolved.model, resolved.revision) == ("local/demo", "demo-step-000000300")
 
 
 def test_folders_are_never_looked_at_outside_local_mode(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 
@@ -54,4 +55,4 @@ def _value(line: str) -> float:
         value = float(words[0 if "}" in line else 1])
     except (IndexError, ValueError):
         return 0.0
-    return value if value == value else 0.0  # NaN: not measured yet
+    return value if math.isfinite(value) else 0.0  # NaN: not measured yet

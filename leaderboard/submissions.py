@@ -256,7 +256,10 @@ def _parsed(form: Mapping[str, Any]) -> SubmissionForm:
 
 
 def _fault(place: tuple[int | str, ...], kind: str, given: object) -> str:
-    name = str(place[0])
+    # A key that is no text (half a character) has no place: the form itself is at fault.
+    name = str(place[0]) if place else "?"
+    if not place or kind == "invalid_key":
+        return f"the form has a field that is not named in text; there are {', '.join(EXPECTED)}"
     if kind == "extra_forbidden":
         return f"there is no field {name[:40]!r}; there are {', '.join(EXPECTED)}"
     if kind == "missing":

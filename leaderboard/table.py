@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import islice
 from typing import Any
@@ -129,7 +130,7 @@ def read_attempts(data: bytes, *, problem_id: str | None = None) -> list[Attempt
 
 def read_attempts_slice(data: bytes, offset: int, limit: int) -> tuple[list[AttemptRow], int]:
     """`limit` attempts from the one at `offset`, and how many there are. Raises TableUnreadable."""
-    try:
+    with _reported(data):
         file = pq.ParquetFile(pa.BufferReader(data))
         rows, start = [], 0
         for group in range(file.num_row_groups):
@@ -139,17 +140,13 @@ def read_attempts_slice(data: bytes, offset: int, limit: int) -> tuple[list[Atte
                 rows += file.read_row_group(group).slice(first, offset + limit - start - first).to_pylist()
             start += length
         return [AttemptRow(**row) for row in rows], start
-    except (pa.ArrowException, TypeError) as error:
-        raise TableUnreadable(f"{len(data):,} bytes are no attempts of ours ({error}); restore the file") from error
 
 
 def read_lengths(data: bytes) -> list[Length]:
     """Tokens and verdict of every attempt in a parquet file of attempts, without its texts. Raises TableUnreadable."""
-    try:
+    with _reported(data):
         columns = pq.read_table(pa.BufferReader(data), columns=["attempt", "completion_tokens", "verdict"])
         rows = columns.to_pylist()
-    except pa.ArrowException as error:
-        raise TableUnreadable(f"{len(data):,} bytes are not a parquet file of ours ({error}); restore it") from error
     return [Length(attempt=r["attempt"], tokens=r["completion_tokens"], verdict=r["verdict"]) for r in rows]
 
 
@@ -242,11 +239,18 @@ def _write(rows: Iterable[Any], schema: pa.Schema) -> bytes:
 
 def _read(data: bytes, schema: pa.Schema, problem_id: str | None = None) -> list[dict[str, Any]]:
     wanted = None if problem_id is None else [("problem_id", "=", problem_id)]
-    try:
+    with _reported(data):
         table = pq.read_table(pa.BufferReader(data), filters=wanted)
         expected = [name for name in schema.names if name in table.schema.names or name not in ADDED_LATER]
         if table.schema.names != expected:
             raise TableUnreadable(f"the table has the columns {table.schema.names}, expected {schema.names}")
         return table.to_pylist()  # type: ignore[no-any-return]
-    except pa.ArrowException as error:
+
+
+@contextmanager
+def _reported(data: bytes) -> Iterator[None]:
+    """What pyarrow raises over a damaged file, by our name: of some damage it makes an OSError or UnicodeDecodeError."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError) as error:
         raise TableUnreadable(f"{len(data):,} bytes are not a parquet file of ours ({error}); restore it") from error

@@ -167,7 +167,8 @@ def result_row() -> bytes:
         plan_key="d" * 16, generation_key="e" * 16, protocol_key="f" * 16, benchmark="arithmetic", model="org/model",
         revision="main", commit="a" * 40, ranked=True, not_ranked_because="", plan=plan, statistics=numbers,
         problems=400, attempts_per_problem=4, verdicts={"correct": 800, "incorrect": 800}, truncated=0,
-        truncation_unknown=0, answered_in_thought=0, mean_completion_tokens=10.0, completion_tokens=16_000, wall_seconds=60.0,
+        truncation_unknown=0, answered_in_thought=0, mean_completion_tokens=10.0, completion_tokens=16_000,
+        wall_seconds=60.0,
         engine=EngineFacts(engine="vLLM"), measured_at="2026-03-01T12:00:00+00:00",
     )  # fmt: skip
     return row_bytes(row)

@@ -249,7 +249,7 @@ def _read(data: bytes, schema: pa.Schema, problem_id: str | None = None) -> list
 
 @contextmanager
 def _reported(data: bytes) -> Iterator[None]:
-    """What pyarrow raises over a damaged file, by our name: of some damage it makes an OSError or UnicodeDecodeError."""
+    """What pyarrow raises over a damaged file, by our name: of some damage it makes an OSError or a ValueError."""
     try:
         yield
     except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError) as error:

@@ -21,7 +21,8 @@ def test_no_bytes_make_a_parser_fail_in_a_way_that_nobody_planned(target: Target
 
 def test_what_a_parser_fails_on_is_found(tmp_path: Path) -> None:
     broken = Target(name="broken", parse=lambda content, _: content.decode(), seeds=(b"text",))
-    assert set(fuzz(broken, runs=300, seed=1, folder=tmp_path).findings) == {"UnicodeDecodeError at test_fuzz.py:26"}
+    (finding,) = fuzz(broken, runs=300, seed=1, folder=tmp_path).findings
+    assert finding.startswith("UnicodeDecodeError at test_fuzz.py:")
 
 
 def test_a_field_named_by_half_a_character_is_refused() -> None:

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 
 from backend_jobs.beats import COMMIT_EVERY_S, Beats
 from backend_jobs.clock import Clock
+from backend_jobs.compaction import COMPACT_EVERY_S, compact_quietly
 from backend_jobs.demo import queue_demo
 from backend_jobs.keeper import WorkerKeeper
 from backend_jobs.leases import HUB_LEASE_S, LEASE_S
@@ -65,13 +66,15 @@ def main() -> None:
         clock.every(KEEP_ALIVE_EVERY_S, keeper.keep_alive, name="keep the worker alive")
     elif settings.own_worker:
         LOG.warning("no engine environment here: jobs wait for a worker on another machine (scripts/install.sh engine)")
+    board = Board(store, published_scores())
     if remote:
+        clock.every(COMPACT_EVERY_S, lambda: compact_quietly(store, board), name="write the tables people load")
         clock.every(REFRESH_S / 2, store.refresh, name="look for a newer version")
         clock.every(COMMIT_EVERY_S, beats.commit, name="commit the workers' beats")
     operation = Operation(settings, store, queue, live, keeper)
     operation.run(clock)
     clock.start()
-    site = watched(build_site(settings, Board(store, published_scores()), queue, live, beats), operation)
+    site = watched(build_site(settings, board, queue, live, beats), operation)
     LOG.info("the board: http://%s:%d", "127.0.0.1" if settings.host == "0.0.0.0" else settings.host, settings.port)
     try:
         serve(site, settings)

@@ -34,7 +34,7 @@ Result = dict[str, Any]
 
 def regrade(options: argparse.Namespace, settings: Settings) -> Result:
     """Grade stored attempts again with the current grader, without an engine."""
-    store = open_store(options.store)
+    store = open_store(options.store, settings)
     bars = Bars()
     with GraderPool(workers=len(os.sched_getaffinity(0))) as grader:
 
@@ -89,7 +89,7 @@ def _regraded(outcome: Outcome) -> Result:
 
 def reproduce(options: argparse.Namespace, settings: Settings) -> Result:
     """Run a stored plan again with other seeds, and say whether the two scores agree."""
-    store = open_store(options.store)
+    store = open_store(options.store, settings)
     board = Board(store)
     row = newest(board.row(options.result), board.rows())
     require_current(row)
@@ -117,7 +117,7 @@ def reproduce(options: argparse.Namespace, settings: Settings) -> Result:
 
 def budget(options: argparse.Namespace, settings: Settings) -> Result:
     """The score under smaller answer budgets: longer answers are cut there and graded again."""
-    store = open_store(options.store)
+    store = open_store(options.store, settings)
     board = Board(store)
     row = newest(board.row(options.result), board.rows())
     require_current(row)

@@ -28,8 +28,10 @@ from backend_jobs.evaluate_job import (
     prepare,
     run_evaluation,
 )
-from backend_jobs.jobs import JobRunner, as_line, submitted_line
+from backend_jobs.hub_queue import HubQueue
+from backend_jobs.jobs import as_line, submitted_line
 from backend_jobs.launching import VISIBLE, Place
+from backend_jobs.make_worker import make_worker
 from backend_jobs.plan_recipe import describe_recipe
 from backend_jobs.plan_verb import describe
 from backend_jobs.progress import Bars, Events, events_to
@@ -42,7 +44,6 @@ from backend_jobs.train import train as run_training
 from backend_jobs.training.events import CheckpointReady, TrainEvent
 from backend_jobs.types import PartlyDone, WrongUsage
 from backend_jobs.weights import resolve_model
-from backend_jobs.worker import Worker
 from evaluator.audit import FileAudit
 from evaluator.benchmarks import benchmark
 from evaluator.devices import Devices, find_devices, this_processor
@@ -56,7 +57,6 @@ from evaluator.samples import load_samples
 from evaluator.types import Checkpoint, Measurement, Progress, to_json
 from leaderboard.board import Board
 from leaderboard.compare import compare_results, comparison_lines, comparison_report
-from leaderboard.live import FileLive
 from leaderboard.priors import length_priors
 from leaderboard.results import is_published, publish_changes
 from leaderboard.store import Changes, Snapshot, Store, update
@@ -71,16 +71,15 @@ POLL_S = 1.0
 def worker(options: argparse.Namespace, settings: Settings) -> Result:
     """Take jobs and run them until stopped; with `--once`, at most one."""
     settings = replace(settings, store=options.store)
-    store = open_store(settings.store)
-    queue = StoreQueue(store)
-    runner = JobRunner(settings, queue)
     name = f"{socket.gethostname()}-{os.getpid()}"
-    taking = Worker(queue, FileLive(settings.data_dir / "live"), runner.run, name=name)
+    taking, queue = make_worker(settings, name)
     told: SimpleQueue[int] = SimpleQueue()
 
     def stop(number: int, _: object) -> None:
         # A signal handler may take no lock: a SimpleQueue needs none, an Event would.
         taking.stop()
+        if isinstance(queue, HubQueue):
+            threading.Thread(target=queue.stopping.set, daemon=True).start()
         told.put(number)
 
     signal.signal(signal.SIGTERM, stop)
@@ -98,7 +97,7 @@ def worker(options: argparse.Namespace, settings: Settings) -> Result:
 
 def submit(options: argparse.Namespace, settings: Settings) -> Result:
     """Check a submission and add it to the queue."""
-    queue = StoreQueue(open_store(options.store))
+    queue = StoreQueue(open_store(options.store, settings))
     if options.recipe is not None:
         record = queue.submit(recipe_submission(options.recipe))
         return {"job": record.submission.id, "model": record.submission.model, "status": record.status.value}
@@ -136,7 +135,7 @@ def evaluate(options: argparse.Namespace, settings: Settings) -> Result:
     if options.store and options.limit:
         raise PlanRejected("a --limit run is never published; leave out --store, or --limit")
     # Opened before anything is asked: a path that is no store must not cost a measurement.
-    store = open_store(options.store) if options.store else None
+    store = open_store(options.store, settings) if options.store else None
     ask = _ask(options)
     if store is not None:
         ask = replace(ask, priors=length_priors(Board(store), ask.benchmarks))
@@ -236,8 +235,7 @@ def anchor(options: argparse.Namespace, _: Settings) -> Result:
 
 def compare(options: argparse.Namespace, settings: Settings) -> Result:
     """Compare two published results over the same problems."""
-    del settings
-    compared = compare_results(Board(open_store(options.store)), *options.results)
+    compared = compare_results(Board(open_store(options.store, settings)), *options.results)
     return comparison_report(compared) if options.json else comparison_lines(compared)
 
 
@@ -251,7 +249,7 @@ def train(options: argparse.Namespace, settings: Settings) -> Result:
         if options.main_address is None:
             raise RecipeRejected("several machines need --main-address HOST:PORT, the same on all: the first machine's")
         place = Place(machines=options.machines, rank=options.machine_rank, address=options.main_address)
-    queue = StoreQueue(open_store(options.store)) if options.store else None
+    queue = StoreQueue(open_store(options.store, settings)) if options.store else None
 
     def follow(event: TrainEvent) -> None:
         print(as_line(event), file=sys.stderr)

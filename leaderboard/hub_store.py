@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from leaderboard.dataset.packed import PACKED, packed_files
 from leaderboard.hub_blobs import Blobs
 from leaderboard.hub_repository import Entry, HubBusy, HubRepository, HubUnreachable
 from leaderboard.hub_trees import Trees
@@ -111,6 +112,7 @@ class HubStore:
         self._repository, self._refresh_s, self._waits = repository, refresh_s, waits or Waits()
         self._clock, self._sleep = clock, sleep
         self._trees, self._blobs = Trees(repository), Blobs(cache)
+        self._unpacked: set[str] = set()
         self._looked_up: dict[tuple[str, str], Entry | None] = {}
         self._lock = threading.Lock()
         self._head: str | None = None
@@ -176,6 +178,8 @@ class HubStore:
     def content(self, version: str, name: str, entry: Entry, neighbours: dict[str, Entry]) -> bytes:
         """The content of a file; where it must be fetched, its neighbours come along."""
         known = self._blobs.read(entry.oid)
+        if known is None and neighbours and self._unpack(version, name):
+            known = self._blobs.read(entry.oid)
         if known is not None:
             return known
         missing = {other: each for other, each in neighbours.items() if not self._blobs.has(each.oid)}
@@ -189,6 +193,16 @@ class HubStore:
         if content is None:
             raise HubUnreachable(f"{name} came from the Hub with another content than it is listed with; try again")
         return content
+
+    def _unpack(self, version: str, name: str) -> bool:
+        """Take what a compacted table holds of this folder into the cache, once per table; True where it had any."""
+        packed = PACKED.get(name.partition("/")[0] + "/")
+        table = self.entry(version, packed) if packed else None
+        if packed is None or table is None or table.oid in self._unpacked:
+            return False
+        self._unpacked.add(table.oid)
+        self._blobs.keep(packed_files(self.content(version, packed, table, {})))
+        return True
 
     def _fetch(self, version: str, name: str, entry: Entry) -> None:
         self._blobs.fetch(entry.oid, lambda path: self._repository.download(name, version, path))

@@ -34,6 +34,8 @@ SIDE_DOORS = {
     "leaderboard/hub_repository.py": {"huggingface_hub"},
     "leaderboard/dataset/columns.py": {"pyarrow"},  # the types of every published table
     "leaderboard/dataset/formats.py": {"pyarrow"},
+    "leaderboard/dataset/compact.py": {"pyarrow"},
+    "leaderboard/dataset/packed.py": {"pyarrow"},
 }
 ENGINE_ONLY = {"trl", "torch", "vllm", "accelerate", "peft"}
 TRAINING_PROCESS = "backend_jobs/training/"

@@ -191,7 +191,20 @@ ATTEMPTS = Table(
     },
 )
 
-TABLES = (LEADERBOARD, RESULTS, ATTEMPTS, PROBLEMS, REQUESTS)
+CORRECTIONS = _table(
+    "corrections",
+    "One row per correction, oldest first: what something else stands in for, and why. The list only grows.",
+    [
+        ("at", TEXT, "UTC, ISO 8601"),
+        ("kind", TEXT, "regraded, hidden or note"),
+        ("plan_key", TEXT, "the result that was corrected"),
+        ("replaced_by", TEXT, "the result that stands in its place; null for none"),
+        ("by", TEXT, "who did it"),
+        ("reason", TEXT, "why"),
+    ],
+)
+
+TABLES = (LEADERBOARD, RESULTS, ATTEMPTS, PROBLEMS, REQUESTS, CORRECTIONS)
 
 
 def leaderboard_records(entries: Sequence[BoardEntry]) -> list[Record]:

@@ -41,8 +41,15 @@ def parquet(table: Table, records: Sequence[Record], schema: pa.Schema | None = 
     """The rows as a Parquet file with the table's own types (`schema`: those of a wider table)."""
     schema = schema or table.schema
     columns = {name: [record[name] for record in records] for name in schema.names}
+    return parquet_bytes(pa.table(columns, schema=schema))
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """An Arrow table as a Parquet file. One without rows has no row group either: readers stumble over an empty one."""
     sink = io.BytesIO()
-    pq.write_table(pa.table(columns, schema=schema), sink, compression="zstd")
+    with pq.ParquetWriter(sink, table.schema, compression="zstd") as writer:
+        if len(table):
+            writer.write_table(table)
     return sink.getvalue()
 
 
@@ -54,3 +61,11 @@ def _csv(table: Table, records: Sequence[Record]) -> bytes:
         cells = (record[name] for name in table.schema.names)
         writer.writerow([safe_cell(" ".join(cell) if isinstance(cell, list) else cell) for cell in cells])
     return out.getvalue().encode()
+
+
+def parquet_columns(data: bytes) -> list[str]:
+    """The columns of a Parquet file; none where it is not one."""
+    try:
+        return list(pq.read_schema(pa.BufferReader(data)).names)
+    except pa.ArrowException:
+        return []

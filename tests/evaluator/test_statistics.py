@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import special
 
 from evaluator import statistics as s
 from evaluator.types import Statistics
@@ -310,15 +311,45 @@ def test_a_constant_lead_counts_only_with_enough_problems() -> None:
     assert s.rank_intervals([np.ones(30), np.zeros(30)]) == [(1, 1), (2, 2)]
 
 
-def test_pairwise_tests_equal_a_paired_t_test_by_hand() -> None:
-    a, b = np.array([1, 0.5, 0.75, 0, 0.25]), np.array([0.5, 0.5, 0.25, 0, 0])
-    d = a - b
-    t = d.mean() / (d.std(ddof=1) / sqrt(5))
-    difference, p = s._paired_t(np.array([a, b]))
-    # Closed form of the t distribution's tail with 4 degrees.
-    x = t / sqrt(4 + t * t)
-    assert difference[1, 0] == pytest.approx(d.mean())
-    assert p[0, 1] == p[1, 0] == pytest.approx(1 - x * (1 + 0.5 * (1 - x * x)))
+def by_hand(means: np.ndarray) -> list[tuple[int, int]]:
+    """Rank intervals as they are defined: every pair's own t test, Holm's correction one step at a time."""
+    models, problems = means.shape
+    ranks = []
+    for i in range(models):
+        p_values, ahead = [], []
+        for j in range(models):
+            d = means[j] - means[i]
+            if j != i:
+                stderr = d.std(ddof=1) / sqrt(problems)
+                apart = abs(d.mean()) > 1e-12
+                constant = 2.0 ** (1 - problems) if apart else 1.0
+                p_values.append(2 * special.stdtr(problems - 1, -abs(d.mean()) / stderr) if stderr > 1e-9 else constant)
+                ahead.append(d.mean() > 0)
+        rejected = s.holm(p_values)
+        better = sum(r and a for r, a in zip(rejected, ahead, strict=True))
+        worse = sum(r and not a for r, a in zip(rejected, ahead, strict=True))
+        ranks.append((1 + better, models - worse))
+    return ranks
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 40), st.integers(2, 40), st.integers(0, 10_000))
+def test_ranks_are_those_of_paired_t_tests_with_holms_correction(models: int, problems: int, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    ability = generator.random((models, 1))
+    means = (generator.random((models, problems, 4)) < ability[:, :, None]).mean(axis=2)
+    means[0] = means[-1]
+    assert s.rank_intervals(means) == by_hand(means)
+
+
+def test_ranks_do_not_depend_on_how_many_models_are_compared_at_once() -> None:
+    generator = np.random.default_rng(5)
+    models = 2 * s.MODELS_AT_ONCE + 3
+    means = (generator.random((models, 20, 2)) < generator.random((models, 1, 1))).mean(axis=2)
+    order = generator.permutation(len(means))
+    shuffled = s.rank_intervals(means[order])
+    whole = s.rank_intervals(means)
+    assert [whole[place] for place in order] == shuffled
 
 
 def test_holm_rejects_step_by_step_and_stops_at_the_first_failure() -> None:

@@ -294,6 +294,12 @@ def widest_ci95(score: float, problems: int) -> tuple[float, float]:
     return max(0.0, low + moved), min(POINTS, high + moved)
 
 
+def shares(counts: Sequence[tuple[ArrayLike, ArrayLike]]) -> Floats:
+    """Problem means of M models from their counts (right, attempts), each of N problems: shape (M, N)."""
+    means: Floats = np.stack([np.asarray(right, dtype=np.float64) / np.asarray(n) for right, n in counts])
+    return means
+
+
 def rank_intervals(means: ArrayLike) -> list[tuple[int, int]]:
     """The ranks that each of M models may hold, (best, worst), 1 being the highest score.
 

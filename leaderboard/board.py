@@ -12,11 +12,11 @@ from typing import Any
 
 from evaluator.benchmarks import BENCHMARKS
 from evaluator.errors import OpenR1Error
-from evaluator.statistics import rank_intervals
 from leaderboard.datasets import DatasetReport, read_reports
 from leaderboard.history import grader_order
 from leaderboard.lengths import Length
 from leaderboard.moderation import HIDDEN, Hidden, read_hidden
+from leaderboard.ranking import Ranking, Ranks
 from leaderboard.references import StoredReferences
 from leaderboard.results import (
     RESULTS,
@@ -28,7 +28,7 @@ from leaderboard.results import (
 )
 from leaderboard.standings import standings
 from leaderboard.store import Snapshot, Store
-from leaderboard.table import TableUnreadable, read_attempts, read_attempts_slice, read_lengths, read_problems
+from leaderboard.table import read_attempts, read_attempts_slice, read_lengths, read_problems
 from leaderboard.trials import Trial, read_trials
 from leaderboard.types import (
     AttemptRow,
@@ -44,13 +44,8 @@ from leaderboard.types import (
 LOG = logging.getLogger(__name__)
 ATTEMPT_FILES_KEPT = 4
 PROBLEM_FILES_KEPT = 64
-RESULTS_RANKED = 10_000
-NO_FILES = "-/"
-"""A prefix that no file of a store has."""
 
 Weights = tuple[str, str | None, str | None]
-Ranks = dict[str, tuple[tuple[int, int], int]]
-"""(rank interval, results compared) by plan key."""
 Curves = Mapping[str, Mapping[str, tuple[CurvePoint, ...]]]
 
 
@@ -80,12 +75,12 @@ class Board:
         self._ranks: Ranks | None = None
         self._standings: tuple[Standing, ...] | None = None
         self._problems = lru_cache(maxsize=PROBLEM_FILES_KEPT)(self._read_problems)
-        self._means = lru_cache(maxsize=RESULTS_RANKED)(self._read_means)
+        self._ranking = Ranking(lambda plan_key: self._file(problems_file(plan_key)))
         self._attempts = lru_cache(maxsize=ATTEMPT_FILES_KEPT)(self._read_attempts)
 
     def version(self) -> str:
         """The store's version: while it stays, nothing changes. Costs no listing."""
-        return self._store.snapshot(NO_FILES).version
+        return self._store.version()
 
     def references(self) -> tuple[ReferenceScore, ...]:
         """Every published score: those that come with the board, then those read into the store."""
@@ -249,31 +244,8 @@ class Board:
     def _ranked(self, rows: Sequence[ResultRow]) -> Ranks:
         """The ranks of these rows, computed once."""
         if self._ranks is None:
-            self._ranks = self._compute_ranks(rows)
+            self._ranks = self._ranking.ranks(row for row in _standing(rows) if row.ranked)
         return self._ranks
-
-    def _compute_ranks(self, rows: Sequence[ResultRow]) -> Ranks:
-        """(rank interval, results compared) by plan key, where at least two results can be compared."""
-        groups: dict[tuple[object, ...], list[tuple[str, tuple[float, ...]]]] = defaultdict(list)
-        for row in _standing(rows):
-            if row.ranked:
-                try:
-                    problems, means = self._means(row.plan_key, row.measured_at)
-                except (ResultNotFound, TableUnreadable) as error:
-                    LOG.error("%s on %s is left out of the ranks: %s", row.model, row.benchmark, error)
-                    continue
-                groups[row.benchmark, row.protocol_key, problems].append((row.plan_key, means))
-        ranks: Ranks = {}
-        for group in groups.values():
-            if len(group) > 1:
-                intervals = rank_intervals([means for _, means in group])
-                ranks |= {key: (rank, len(group)) for (key, _), rank in zip(group, intervals, strict=True)}
-        return ranks
-
-    def _read_means(self, plan_key: str, _measured_at: str) -> tuple[tuple[str, ...], tuple[float, ...]]:
-        """Problem ids, sorted, and the share of right attempts at each. Read once per publication."""
-        problems = sorted(self._read_problems(plan_key), key=lambda p: p.problem_id)
-        return tuple(p.problem_id for p in problems), tuple(p.correct / p.n for p in problems)
 
 
 def preferred(rows: Iterable[ResultRow]) -> ResultRow:

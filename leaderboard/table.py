@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import re
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from hashlib import sha256
 from itertools import islice
 from typing import Any
 
@@ -105,6 +107,15 @@ WHOLE_NUMBERS = {**WHOLE_RANKS, "parameters": "Int64"}
 """Columns of whole numbers that may be empty, which pandas would write as fractions."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SolvedCounts:
+    """How often each problem was solved, `correct` of `n` attempts; `problems` is a hash of their names, in order."""
+
+    problems: str
+    correct: array[int]
+    n: array[int]
+
+
 class TableUnreadable(OpenR1Error):
     """A stored parquet file is torn, or does not have the columns of this version."""
 
@@ -158,6 +169,22 @@ def problems_parquet(rows: Sequence[ProblemRow]) -> bytes:
 def read_problems(data: bytes) -> list[ProblemRow]:
     """The problem counts of a parquet file, in its order. Raises TableUnreadable."""
     return [ProblemRow(**row) for row in _read(data, PROBLEMS_SCHEMA)]
+
+
+def read_counts(data: bytes) -> SolvedCounts:
+    """How often each problem of a result was solved, in the order of the problems' names. Raises TableUnreadable."""
+    try:
+        table = pq.read_table(pa.BufferReader(data), columns=["problem_id", "n", "correct"])
+    except (pa.ArrowException, ValueError) as error:
+        raise TableUnreadable(f"{len(data):,} bytes are no file of counts ({error}); restore it") from error
+    names = table["problem_id"].to_pylist()
+    order = sorted(range(len(names)), key=names.__getitem__)
+    n, correct = table["n"].to_pylist(), table["correct"].to_pylist()
+    return SolvedCounts(
+        problems=sha256("\0".join(names[place] for place in order).encode()).hexdigest(),
+        correct=array("H", (correct[place] for place in order)),
+        n=array("H", (n[place] for place in order)),
+    )
 
 
 def leaderboard_frame(entries: Sequence[BoardEntry]) -> Any:

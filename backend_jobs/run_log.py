@@ -48,7 +48,10 @@ def _read(run: str, files: tuple[tuple[Path, int], ...]) -> WatchedRun:
     notes: dict[str, None] = {}
     in_all, finished = 0, False
     for path, size in files:
-        for event in _events(path, size):
+        events, unread = _events(path, size)
+        if unread:
+            notes |= {f"{unread} lines of {path.name} could not be read: another version wrote them": None}
+        for event in events:
             match event:
                 case Started():
                     in_all = event.steps
@@ -78,11 +81,18 @@ def _read(run: str, files: tuple[tuple[Path, int], ...]) -> WatchedRun:
     )
 
 
-def _events(path: Path, size: int) -> list[TrainEvent]:
-    """The whole lines among the first `size` bytes; the last one may still be written."""
+def _events(path: Path, size: int) -> tuple[list[TrainEvent], int]:
+    """(events, lines that are none) of the first `size` bytes, whose last line may still be written."""
     with path.open("rb") as stream:
         text = stream.read(size).decode("utf-8", errors="replace")
-    return [from_line(line) for line in text.split("\n")[:-1]]
+    read: list[TrainEvent] = []
+    lines = text.split("\n")[:-1]
+    for line in lines:
+        try:
+            read.append(from_line(line))
+        except (ValueError, KeyError, TypeError):
+            continue
+    return read, len(lines) - len(read)
 
 
 def _sample(step: int, sample: object) -> WatchedSample:

@@ -60,7 +60,8 @@ def complete_checkpoints(output: Path) -> list[Path]:
         try:
             _progress(folder)
         except (OSError, ValueError, KeyError):
-            shutil.rmtree(folder)
+            # Several processes of one run may find it at the same time.
+            shutil.rmtree(folder, ignore_errors=True)
         else:
             complete.append(folder)
     return complete

@@ -121,7 +121,7 @@ class Follower(TrainerCallback):  # type: ignore[misc]  # TRL's environment is n
         return hand_on(
             trained,
             job.models,
-            weights=merged_folder(trained, job.weights) if job.recipe.lora else trained,
+            weights=merged_folder(trained, job.begins) if job.recipe.lora else trained,
             origin=Lineage(
                 run=job.recipe.run,
                 step=0,

@@ -16,27 +16,31 @@ from backend_jobs.training.machine import Machine
 from backend_jobs.training.models import sees_images
 from backend_jobs.training.prompts import prompt_rows
 from backend_jobs.training.scorer import BatchScorer
-from backend_jobs.training.trainer_settings import adapters, common_settings
+from backend_jobs.training.trainer_settings import adapters, common_settings, on_gpu
 from evaluator.grading_pool import GraderPool
 
 
+def grpo_settings(job: TrainingJob, recipe: GrpoRecipe, machine: Machine) -> GRPOConfig:
+    """The recipe in TRL's words."""
+    return GRPOConfig(
+        **common_settings(job, machine),
+        **_rollout_settings(recipe.rollouts, with_gpu=on_gpu(job, machine)),
+        steps_per_generation=recipe.training.accumulate,
+        reward_weights=[reward.weight for reward in recipe.rewards],
+    )
+
+
 def grpo_trainer(
-    job: TrainingJob, recipe: GrpoRecipe, model: Any, tokenizer: Any, follower: Follower, machine: Machine
+    job: TrainingJob, recipe: GrpoRecipe, settings: GRPOConfig, model: Any, tokenizer: Any, follower: Follower
 ) -> tuple[GRPOTrainer, int, AbstractContextManager[Any]]:
     """(trainer, prompts, what to close when it ended: the grading processes)."""
     prompts = prompt_rows(_rows(job, recipe), recipe, tokenizer, images=sees_images(recipe), say=follower.say)
     pool = GraderPool(workers=1)
     scorer = BatchScorer(recipe, pool)
-    settings = common_settings(job, machine, parameters=model.num_parameters())
     trainer = GRPOTrainer(
         model=model,
         reward_funcs=scorer.functions(),
-        args=GRPOConfig(
-            **settings,
-            **_rollout_settings(recipe.rollouts, on_gpu=not settings["use_cpu"]),
-            steps_per_generation=recipe.training.accumulate,
-            reward_weights=[reward.weight for reward in recipe.rewards],
-        ),
+        args=settings,
         train_dataset=prompts,
         processing_class=tokenizer,
         peft_config=adapters(recipe.lora),
@@ -60,8 +64,8 @@ def _rows(job: TrainingJob, recipe: GrpoRecipe) -> Dataset:
     )
 
 
-def _rollout_settings(rollouts: Rollouts, *, on_gpu: bool) -> dict[str, Any]:
-    engine = rollouts.engine if on_gpu else "transformers"
+def _rollout_settings(rollouts: Rollouts, *, with_gpu: bool) -> dict[str, Any]:
+    engine = rollouts.engine if with_gpu else "transformers"
     settings: dict[str, Any] = {
         "num_generations": rollouts.generations,
         "num_iterations": rollouts.iterations,

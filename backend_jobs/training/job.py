@@ -33,6 +33,11 @@ class TrainingJob:
     data: str = ""
 
     @property
+    def begins(self) -> Path:
+        """The folder with the weights that the run begins with; for a fresh model, where the process puts them."""
+        return self.weights or self.work / "begins"
+
+    @property
     def output(self) -> Path:
         """Where the trainer keeps what it resumes from."""
         return self.work / "trainer"

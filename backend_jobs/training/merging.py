@@ -5,23 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from peft import AutoPeftModelForCausalLM
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 MERGED = "merged"
 
 
-def merged_folder(trained: Path, base: Path | None) -> Path:
+def merged_folder(trained: Path, base: Path) -> Path:
     """A folder with the whole weights of a trainer's adapter checkpoint, made beside it on the CPU; returns it.
 
-    `base` is the folder of the adapted model; the trainer's files (tokenizer, templates) are taken as they are.
+    `base` is the folder of the adapted model. Merging apart leaves the weights in training untouched: taking adapters
+    out again would round them, and a resumed run would no longer be the same.
     """
     target = trained / MERGED
     if target.exists():
         return target
     partial = trained / f".{MERGED}"
-    model = AutoPeftModelForCausalLM.from_pretrained(
-        trained, config=None, base_model_name_or_path=str(base) if base else None, dtype=torch.float32
-    )
-    model.merge_and_unload().save_pretrained(partial)
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, local_files_only=True)
+    PeftModel.from_pretrained(model, trained).merge_and_unload().save_pretrained(partial)
     partial.rename(target)
     return target

@@ -21,11 +21,10 @@ def load_model(job: TrainingJob, machine: Machine) -> tuple[Any, Any]:
     recipe = job.recipe
     if isinstance(recipe.model, TinyModel):
         model, reader = tiny_of_family(recipe.model.family, seed=recipe.model.seed, size=SIZES[recipe.model.builder])
-        if isinstance(recipe, GrpoRecipe) and recipe.rollouts.beta:
-            # TRL loads the reference model from where the model came from.
-            begins = job.work / "begins"
-            model.save_pretrained(begins)
-            model.config._name_or_path = str(begins)
+        # TRL loads the reference model, and merging the adapted one, from where the model came from.
+        if recipe.lora or (isinstance(recipe, GrpoRecipe) and recipe.rollouts.beta):
+            model.save_pretrained(job.begins)
+            model.config._name_or_path = str(job.begins)
         return model, reader
     assert job.weights is not None
     return _from_folder(job.weights, recipe, machine)

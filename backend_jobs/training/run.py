@@ -10,11 +10,11 @@ from backend_jobs.recipe_types import GrpoRecipe
 from backend_jobs.training.checkpoints import complete_checkpoints
 from backend_jobs.training.events import Finished, Started
 from backend_jobs.training.follower import Follower
-from backend_jobs.training.grpo import grpo_trainer
+from backend_jobs.training.grpo import grpo_settings, grpo_trainer
 from backend_jobs.training.job import TrainingJob
 from backend_jobs.training.machine import Machine, MemoryMeter
 from backend_jobs.training.models import load_model
-from backend_jobs.training.sft import sft_trainer
+from backend_jobs.training.sft import sft_settings, sft_trainer
 
 
 def run_job(job: TrainingJob, events: TextIO) -> None:
@@ -22,12 +22,16 @@ def run_job(job: TrainingJob, events: TextIO) -> None:
     disable_progress_bars()
     machine = Machine.here()
     meter = MemoryMeter(machine)
-    model, tokenizer = load_model(job, machine)
-    follower = Follower(job, events, machine)
-    if isinstance(job.recipe, GrpoRecipe):
-        trainer, examples, closing = grpo_trainer(job, job.recipe, model, tokenizer, follower, machine)
+    follower, recipe = Follower(job, events, machine), job.recipe
+    # The settings come before the model: weights are shared out while they load only where sharding is already known.
+    if isinstance(recipe, GrpoRecipe):
+        grpo = grpo_settings(job, recipe, machine)
+        model, tokenizer = load_model(job, machine)
+        trainer, examples, closing = grpo_trainer(job, recipe, grpo, model, tokenizer, follower)
     else:
-        trainer, examples, closing = sft_trainer(job, job.recipe, model, tokenizer, follower, machine)
+        sft = sft_settings(job, recipe, machine)
+        model, tokenizer = load_model(job, machine)
+        trainer, examples, closing = sft_trainer(job, recipe, sft, model, tokenizer, follower)
     with closing:
         complete = complete_checkpoints(job.output)
         resumed_at = int(complete[-1].name.removeprefix("checkpoint-")) if complete else 0

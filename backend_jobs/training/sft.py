@@ -16,19 +16,24 @@ from backend_jobs.training.machine import Machine
 from backend_jobs.training.trainer_settings import adapters, common_settings
 
 
+def sft_settings(job: TrainingJob, recipe: SftRecipe, machine: Machine) -> SFTConfig:
+    """The recipe in TRL's words."""
+    return SFTConfig(
+        **common_settings(job, machine),
+        include_num_input_tokens_seen="non_padding",
+        max_length=recipe.training.max_length,
+        packing=recipe.training.packing,
+    )
+
+
 def sft_trainer(
-    job: TrainingJob, recipe: SftRecipe, model: Any, tokenizer: Any, follower: Follower, machine: Machine
+    job: TrainingJob, recipe: SftRecipe, settings: SFTConfig, model: Any, tokenizer: Any, follower: Follower
 ) -> tuple[SFTTrainer, int, AbstractContextManager[Any]]:
     """(trainer, examples, what to close when it ended)."""
     examples = _examples(job, recipe)
     trainer = SFTTrainer(
         model=model,
-        args=SFTConfig(
-            **common_settings(job, machine, parameters=model.num_parameters()),
-            include_num_input_tokens_seen="non_padding",
-            max_length=recipe.training.max_length,
-            packing=recipe.training.packing,
-        ),
+        args=settings,
         train_dataset=examples,
         processing_class=tokenizer,
         peft_config=adapters(recipe.lora),

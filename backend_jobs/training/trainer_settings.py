@@ -13,14 +13,20 @@ from backend_jobs.training.machine import Machine
 
 PROGRESS_EVENTS = 200
 KEPT_TO_RESUME = 2
-SMALL_PARAMETERS = 10_000_000
+SMALL_BYTES = 40_000_000
 OPTIMIZERS = {"adamw": "adamw_torch", "adamw_8bit": "adamw_bnb_8bit", "paged_adamw_8bit": "paged_adamw_8bit"}
 
 
-def common_settings(job: TrainingJob, machine: Machine, *, parameters: int) -> dict[str, Any]:
-    """What SFT and GRPO share. A small model trains on the CPU everywhere: it gains nothing from a GPU."""
-    training = job.recipe.training
-    on_gpu = machine.gpu and parameters >= SMALL_PARAMETERS and not isinstance(job.recipe.model, TinyModel)
+def on_gpu(job: TrainingJob, machine: Machine) -> bool:
+    """Whether this run uses a GPU. A small model gains nothing from one, and so trains the same everywhere."""
+    if not machine.gpu or isinstance(job.recipe.model, TinyModel) or job.weights is None:
+        return False
+    return sum(path.stat().st_size for path in job.weights.glob("*.safetensors")) >= SMALL_BYTES
+
+
+def common_settings(job: TrainingJob, machine: Machine) -> dict[str, Any]:
+    """What SFT and GRPO share."""
+    training, with_gpu = job.recipe.training, on_gpu(job, machine)
     schedule: dict[str, Any] = {}
     if training.min_learning_rate_share is not None:
         schedule = {"min_lr_rate": training.min_learning_rate_share}
@@ -39,11 +45,11 @@ def common_settings(job: TrainingJob, machine: Machine, *, parameters: int) -> d
         "adam_beta1": training.adam_betas[0],
         "adam_beta2": training.adam_betas[1],
         "max_grad_norm": training.max_grad_norm,
-        "optim": OPTIMIZERS[training.optimizer] if on_gpu else OPTIMIZERS["adamw"],
-        "bf16": training.precision == "bfloat16" and on_gpu,
+        "optim": OPTIMIZERS[training.optimizer] if with_gpu else OPTIMIZERS["adamw"],
+        "bf16": training.precision == "bfloat16" and with_gpu,
         "gradient_checkpointing": training.gradient_checkpointing,
         "use_liger_kernel": training.liger and machine.liger,
-        "use_cpu": not on_gpu,
+        "use_cpu": not with_gpu,
         "seed": training.seed,
         "save_steps": training.save_every,
         "save_total_limit": KEPT_TO_RESUME,

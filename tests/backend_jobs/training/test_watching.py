@@ -68,6 +68,14 @@ def test_a_resumed_runs_steps_take_the_place_of_those_it_did_again(tmp_path: Pat
     assert len(told.steps) == 4
 
 
+def test_a_line_of_another_version_is_counted_and_the_rest_is_shown(tmp_path: Path) -> None:
+    write(tmp_path, 1, [started(0), step(1, 4.0)], torn='{"event": "from the future"}\nno json\n')
+    told = FileTrainingLog(tmp_path).read("run")
+    assert told is not None
+    assert len(told.steps) == 1
+    assert "2 lines of 001.jsonl could not be read: another version wrote them" in told.notes
+
+
 def test_nothing_outside_the_folder_is_read(tmp_path: Path) -> None:
     write(tmp_path, 1, [Note(step=0, message="hello")])
     log = FileTrainingLog(tmp_path / "none")

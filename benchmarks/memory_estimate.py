@@ -53,9 +53,9 @@ class Size:
 
 
 SIZES = (
-    Size(name="21 M", shape=(6, 384, 1536, 6, 2, 16_000), length=512, batch=4),
-    Size(name="59 M", shape=(8, 640, 2560, 10, 2, 24_000), length=512, batch=2),
-    Size(name="127 M", shape=(12, 768, 3072, 12, 4, 32_000), length=768, batch=1),
+    Size(name="19 M", shape=(6, 384, 1536, 6, 2, 16_000), length=512, batch=4),
+    Size(name="63 M", shape=(8, 640, 2560, 10, 2, 24_000), length=512, batch=2),
+    Size(name="128 M", shape=(12, 768, 3072, 12, 4, 32_000), length=768, batch=1),
 )
 
 

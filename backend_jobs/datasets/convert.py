@@ -9,7 +9,7 @@ from pathlib import Path
 from backend_jobs.datasets.cards import dataset_card
 from backend_jobs.datasets.files import CARD
 from backend_jobs.datasets.parquet import RowsWriter, read_columns, rejected_of
-from backend_jobs.datasets.sources import find_source
+from backend_jobs.datasets.sources import find_source, folder_of
 from backend_jobs.datasets.statistics import Tally, dataset_report
 from backend_jobs.datasets.types import DatasetRejected, ReasoningRow
 from leaderboard.datasets import Cost, DatasetReport
@@ -32,12 +32,12 @@ def measure_dataset(
     tally = Tally()
     for row in source.reasoning_rows():
         tally.keep(row)
-    folder = Path(dataset)
+    folder = folder_of(dataset, settings)
     for path in sorted(folder.glob("rejected/*.parquet")) if folder.is_dir() and config is None else ():
         for columns in read_columns(path):
             rejected = rejected_of(columns)
             tally.drop(rejected.row, rejected.dropped)
-    return dataset_report(tally, name=_name(dataset, folder), cost=_noted_cost(folder), commit=source.commit)
+    return dataset_report(tally, name=_name(dataset, folder), cost=_noted_cost(folder))
 
 
 def convert_dataset(

@@ -23,6 +23,13 @@ def made_here(settings: Settings, run: str) -> Path:
     return settings.data_dir.resolve() / "datasets" / run
 
 
+def folder_of(dataset: str, settings: Settings) -> Path:
+    """Where a dataset is on this machine, if it is: `local/<run>` as it was made here, else the path itself."""
+    if dataset.startswith(MADE_HERE):
+        return made_here(settings, dataset.removeprefix(MADE_HERE))
+    return Path(dataset)
+
+
 def find_source(
     dataset: str,
     settings: Settings,
@@ -36,9 +43,9 @@ def find_source(
     Raises:
         DatasetRejected: there is none, or it has no such config or split.
     """
-    path = Path(dataset)
+    path = folder_of(dataset, settings)
     if dataset.startswith(MADE_HERE):
-        return _folder(dataset, made_here(settings, dataset.removeprefix(MADE_HERE)), config, split)
+        return _folder(dataset, path, config, split)
     if path.is_file():
         if not path.name.endswith(SUFFIXES):
             raise DatasetRejected(f"{path} is not a data file, expected one that ends in {', '.join(SUFFIXES)}")

@@ -138,6 +138,7 @@ class TestInABrowser:
             "compare": "Compare results",
             "runs": "Training runs",
             "runs?runs=demo&over=tokens": "Training runs",
+            "datasets": "Datasets",
             f"compare?a={site.plan_key}&b={site.plan_key}": "Compare results",
             f"result?plan={site.plan_key}&problem=p3&attempt=1": "MATH-500 of open-r1/OpenR1-Distill-7B",
             "result?plan=<script>": "Result",

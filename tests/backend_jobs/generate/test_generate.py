@@ -16,11 +16,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from backend_jobs.datasets.convert import measure_dataset
 from backend_jobs.datasets.parquet import read_columns, rejected_of, row_of
 from backend_jobs.datasets.types import ReasoningRow, RejectedRow
 from backend_jobs.generate.job import generate
 from backend_jobs.generate.recipe import load_generate_recipe, overridden
 from backend_jobs.recipe_files import RecipeRejected
+from backend_jobs.recipes import load_recipe
+from backend_jobs.training_data import find_data, write_rows
 from evaluator.arithmetic import benchmark_chains, written_in
 from evaluator.errors import Cancelled
 from leaderboard.datasets import GenerationProgress
@@ -267,3 +270,21 @@ def test_generated_sums_never_hold_a_benchmark_expression(tmp_path: Path) -> Non
     assert rows
     assert not any(written_in(message.content) for row in rows for message in row.messages)
     assert made.report.dropped["contaminated"] > 100
+
+
+def test_a_training_recipe_reads_what_was_generated_here(tmp_path: Path) -> None:
+    with FakeOpenAI(teacher) as fake:
+        made = run(recipe(write_problems(tmp_path / "sums.jsonl", 20), fake.base_url), tmp_path)
+    settings = Settings(data_dir=tmp_path)
+    text = yaml.safe_load((ROOT / "recipes" / "sft" / "arithmetic.yaml").read_text(encoding="utf-8"))
+    text["data"] = {"dataset": "local/sums", "revision": "main", "split": "train"}
+    file = tmp_path / "student.yaml"
+    file.write_text(yaml.safe_dump(text), encoding="utf-8")
+    student = load_recipe(file)
+    written = write_rows(student, find_data(student, settings), tmp_path)
+    assert written is not None
+    examples = [json.loads(line) for line in written.read_text(encoding="utf-8").splitlines()]
+    assert len(examples) == made.report.rows
+    assert examples[0]["completion"][0]["content"].startswith("<think>\n")
+    counted = measure_dataset("local/sums", settings)
+    assert (counted.name, counted.rows, counted.dropped) == ("sums", made.report.rows, made.report.dropped)

@@ -20,6 +20,7 @@ from backend_jobs.beats import COMMIT_EVERY_S, Beats
 from backend_jobs.clock import Clock
 from backend_jobs.compaction import COMPACT_EVERY_S, compact_quietly
 from backend_jobs.demo import queue_demo
+from backend_jobs.hooks import Hooks
 from backend_jobs.keeper import WorkerKeeper
 from backend_jobs.leases import HUB_LEASE_S, LEASE_S
 from backend_jobs.logs import log_to_stderr
@@ -104,6 +105,7 @@ def build_site(
         local_mode=local_mode,
         beats=beats,
         worker_token=settings.worker_token,
+        hooks=watch_models(settings, queue),
     )
     root, files = build_root(answers), BoardFiles(board)
     desk = Preflighter(settings, board=board, queue=queue, live=live)
@@ -119,6 +121,22 @@ def build_site(
     )
     mount_page(root, build_page(context), files)
     return root
+
+
+def watch_models(settings: Settings, queue: JobQueue) -> Hooks | None:
+    """What takes the Hub's webhooks; None where nothing is watched, or no secret is set."""
+    if not settings.webhook_secret or not settings.watched_models:
+        return None
+
+    def submit(form: Mapping[str, object], submitted_by: str) -> JobRecord:
+        return _checked_and_queued(form, settings, queue, local_mode=False, submitted_by=submitted_by)
+
+    return Hooks(
+        submit,
+        secret=settings.webhook_secret,
+        watched=settings.watched_models,
+        benchmarks=settings.watched_benchmarks,
+    )
 
 
 def watched(site: Starlette, operation: Operation) -> ASGIApp:
@@ -164,8 +182,14 @@ def take_submission(
         raise SubmissionRejected(
             "this board cannot know who you are yet, so it takes no submissions; run your own with `make run`"
         )
+    return _checked_and_queued(form, settings, queue, local_mode=True, submitted_by=submitted_by)
+
+
+def _checked_and_queued(
+    form: Mapping[str, object], settings: Settings, queue: JobQueue, *, local_mode: bool, submitted_by: str
+) -> JobRecord:
     checked = check_submission(
-        form, local_mode=True, resolve=lambda m, r: resolve_model(m, r, settings), submitted_by=submitted_by
+        form, local_mode=local_mode, resolve=lambda m, r: resolve_model(m, r, settings), submitted_by=submitted_by
     )
     return queue.submit(checked)
 

@@ -60,6 +60,10 @@ class Settings:
     """What the Hub sends along with a webhook; without it this board takes none."""
     code_sandbox: str | None = None
     """A server that speaks Piston's protocol: the only place where programs that a model wrote are run."""
+    watched_models: tuple[str, ...] = ()
+    """Patterns of models whose new revisions submit themselves when the Hub says so, such as open-r1/*."""
+    watched_benchmarks: tuple[str, ...] = ("math_500", "aime_2024")
+    """What those revisions are measured on."""
     demo: bool = True
     """Queue the demonstration training run when the store is empty."""
     maintainers: frozenset[str] = frozenset()
@@ -107,6 +111,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         worker_token=given.get("WORKER_TOKEN"),
         webhook_secret=given.get("WEBHOOK_SECRET"),
         code_sandbox=given.get("CODE_SANDBOX"),
+        watched_models=tuple(given.get("WATCHED_MODELS", "").split()),
+        watched_benchmarks=tuple(given.get("WATCHED_BENCHMARKS", "math_500 aime_2024").split()),
         demo=given.get("OPEN_R1_DEMO", "1") != "0",
         maintainers=frozenset(name.strip() for name in given.get("OPEN_R1_MAINTAINERS", "").split(",") if name.strip()),
         jobs_a_day=_count(given, "OPEN_R1_JOBS_A_DAY", JOBS_A_DAY),

@@ -109,9 +109,9 @@ class BeatDesk(Protocol):
 class HookDesk(Protocol):
     """Takes the Hub's webhooks. Implemented by `backend_jobs/hooks.py`."""
 
-    def take(self, payload: dict[str, Any], secret: str | None) -> JobRecord | None:
-        """Submit a new revision of a watched model; None where there is nothing to do.
+    def take(self, payload: dict[str, Any], secret: str | None) -> list[JobRecord]:
+        """Submit the new revisions of a watched model; what was submitted.
 
-        Raises NotAllowed for a wrong secret, SubmissionRejected as the form does.
+        Raises NotSignedIn and NotAllowed for a missing or wrong secret, SubmissionRejected for a payload that is none.
         """
         ...

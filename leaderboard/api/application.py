@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from leaderboard.api import board, errors, results, submissions, workers
+from leaderboard.api import badge, board, errors, results, submissions, webhooks, workers
 from leaderboard.api.context import ApiContext
 from leaderboard.api.errors import Problem
 from leaderboard.api.mcp import mcp_route
@@ -25,7 +25,7 @@ def build_api(context: ApiContext) -> FastAPI:
     """Every route under `/api/v1`, to be mounted there."""
     # No page of documentation of FastAPI's: its scripts come from elsewhere, and everything here is served from here.
     app = FastAPI(title="open-r1 leaderboard", version=VERSION, description=DESCRIPTION, docs_url=None, redoc_url=None)
-    for routes in (board, results, submissions, workers):
+    for routes in (board, badge, results, submissions, workers, webhooks):
         app.include_router(routes.router(context))
     errors.install(app)
     _describe(app)

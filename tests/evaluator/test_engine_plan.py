@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,10 @@ import pytest
 from evaluator.checkpoint import ModelShape
 from evaluator.devices import GIB, Devices
 from evaluator.engine import read_facts
-from evaluator.engine_plan import plan_engine
+from evaluator.engine_plan import divisors, plan_engine
 from evaluator.errors import PlanRejected
-from evaluator.kv_memory import kv_bytes_per_token
+from evaluator.hardware import named_devices
+from evaluator.kv_memory import kv_bytes_per_gpu, kv_bytes_per_token, kv_tokens
 from evaluator.server_line import server_command, server_environment
 
 H100X8 = Devices(kind="cuda", name="NVIDIA H100 80GB HBM3", count=8, memory_bytes=80 * GIB)
@@ -35,6 +37,18 @@ def shape(**changes: object) -> ModelShape:
 
 DISTILL_32B = shape(layers=64, hidden=5120, heads=40, kv_heads=8, weight_bytes=61 * GIB)
 LLAMA_70B = shape(layers=80, hidden=8192, heads=64, kv_heads=8, weight_bytes=131 * GIB)
+DEEPSEEK_R1 = shape(
+    layers=61,
+    hidden=7168,
+    heads=128,
+    kv_heads=128,
+    head_dim=56,
+    context=163_840,
+    weight_bytes=688_586_727_753,
+    latent_dim=576,
+    experts=256,
+    experts_per_token=8,
+)
 TINY = shape(layers=3, hidden=128, heads=2, kv_heads=1, head_dim=64, context=65_536, weight_bytes=2_000_000)
 
 
@@ -77,6 +91,111 @@ def test_a_model_that_fits_nowhere_is_refused_with_the_arithmetic() -> None:
 
 def test_kv_cache_bytes_follow_the_formula() -> None:
     assert kv_bytes_per_token(shape()) == 2 * 28 * 4 * 128 * 2
+
+
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "sizes"),
+    [
+        (12, 2, [1, 2, 4, 6]),
+        (28, 4, [1, 2, 4]),
+        (40, 8, [1, 2, 4, 8]),
+        (32, 8, [1, 2, 4, 8]),
+        (64, 8, [1, 2, 4, 8]),
+    ],
+)
+def test_sizes_divide_the_heads_and_split_or_repeat_the_kv_heads(heads: int, kv_heads: int, sizes: list[int]) -> None:
+    assert divisors(shape(heads=heads, kv_heads=kv_heads), 8) == sizes
+
+
+def test_more_gpus_than_kv_heads_repeat_them_and_hold_no_more_tokens_for_it() -> None:
+    small = shape(heads=12, kv_heads=2, weight_bytes=3 * GIB)
+    assert kv_bytes_per_gpu(small, 2) == kv_bytes_per_gpu(small, 4) == kv_bytes_per_token(small) / 2
+
+
+def test_latent_attention_keeps_one_vector_per_token_whole_on_every_gpu() -> None:
+    assert kv_bytes_per_token(DEEPSEEK_R1) == 61 * 576 * 2
+    assert kv_bytes_per_gpu(DEEPSEEK_R1, 8) == kv_bytes_per_token(DEEPSEEK_R1)
+    assert kv_bytes_per_gpu(DEEPSEEK_R1, 8, 2) == kv_bytes_per_token(DEEPSEEK_R1) / 2
+
+
+def test_a_model_with_experts_is_planned_with_all_of_them_in_memory() -> None:
+    experts = shape(layers=48, heads=32, kv_heads=4, weight_bytes=61 * GIB, experts=128, experts_per_token=8)
+    plan = plan_engine(experts, devices=H100X8, prompt_tokens=800, max_tokens=32_768)
+    assert (plan.tensor_parallel_size, plan.replicas) == (2, 4)
+    assert any("128 experts, 8 per token" in reason for reason in plan.reasons)
+
+
+def test_open_r1_held_8_requests_on_two_nodes_of_h100_and_32_on_four() -> None:
+    # Open-R1's update: DeepSeek-R1 in FP8, answers of 6,000 tokens on average, 85 % of each GPU's memory; vLLM kept
+    # whole keys and values then, padded to 256 numbers per head. From their slurm script: tensor 8, pipeline the nodes.
+    whole = replace(DEEPSEEK_R1, latent_dim=None, head_dim=256)
+    held = {
+        nodes: kv_tokens(whole, named_devices(f"{nodes}x8 H100"), 8, nodes, utilization=0.85) // 5_950
+        for nodes in (2, 4)
+    }
+    assert held == {2: 8, 4: 32}
+
+
+def test_a_model_too_large_for_one_node_is_dealt_out_over_several() -> None:
+    budget = {"prompt_tokens": 800, "max_tokens": 32_768}
+    with pytest.raises(PlanRejected, match=r"641\.3 GiB of weights.*do not fit 8 x NVIDIA H100"):
+        plan_engine(DEEPSEEK_R1, devices=named_devices("8xH100"), **budget)  # type: ignore[arg-type]
+    two = plan_engine(DEEPSEEK_R1, devices=named_devices("2x8 H100"), **budget)  # type: ignore[arg-type]
+    assert (two.tensor_parallel_size, two.pipeline_parallel_size, two.replicas) == (8, 2, 1)
+    four = plan_engine(DEEPSEEK_R1, devices=named_devices("4x8 H100"), **budget)  # type: ignore[arg-type]
+    assert (four.pipeline_parallel_size, four.replicas) == (2, 2)
+    command = server_command(two, python="python", folder=Path("m"), served_name="m", port=1)
+    assert command[command.index("--pipeline-parallel-size") + 1] == "2"
+
+
+@pytest.mark.parametrize(("wanted", "gpus"), [(None, ["0,1", "2,3", "4,5", "6,7"]), (2, ["0,1", "2,3"])])
+def test_replicas_take_the_remaining_gpus_each_its_own(wanted: int | None, gpus: list[str]) -> None:
+    plan = plan_engine(DISTILL_32B, devices=H100X8, prompt_tokens=800, max_tokens=32_768, replicas=wanted)
+    assert plan.replicas == len(gpus)
+    seen = [server_environment(plan, replica=n)["CUDA_VISIBLE_DEVICES"] for n in range(plan.replicas)]
+    assert seen == gpus
+
+
+def test_replicas_stay_within_the_gpus_that_we_may_see() -> None:
+    plan = plan_engine(DISTILL_32B, devices=replace(H100X8, count=4), prompt_tokens=800, max_tokens=32_768)
+    seen = [server_environment(plan, replica=n, visible="4,5,6,7")["CUDA_VISIBLE_DEVICES"] for n in range(2)]
+    assert seen == ["4,5", "6,7"]
+
+
+def test_more_replicas_than_there_are_gpus_for_are_refused() -> None:
+    with pytest.raises(PlanRejected, match=r"5 replicas of 2 GPUs each.*at most 4"):
+        plan_engine(DISTILL_32B, devices=H100X8, prompt_tokens=800, max_tokens=32_768, replicas=5)
+
+
+def test_short_answers_let_one_server_run_more_of_them() -> None:
+    budget = {"devices": H100X8, "prompt_tokens": 200, "max_tokens": 32_768}
+    long = plan_engine(DISTILL_32B, **budget, mean_tokens=20_000)  # type: ignore[arg-type]
+    short = plan_engine(DISTILL_32B, **budget, mean_tokens=1_000)  # type: ignore[arg-type]
+    assert long.max_num_seqs < short.max_num_seqs <= 1024
+
+
+def test_two_servers_on_the_cpu_share_memory_and_cores() -> None:
+    plan = plan_engine(TINY, devices=LAPTOP, prompt_tokens=72, max_tokens=128, replicas=2)
+    assert plan.replicas == 2
+    assert plan_engine(TINY, devices=LAPTOP, prompt_tokens=72, max_tokens=128).replicas == 1
+    assert all("VLLM_CPU_OMP_THREADS_BIND" in server_environment(plan, replica=n) for n in range(2))
+
+
+def test_flags_are_given_only_to_a_vllm_that_has_them(tmp_path: Path) -> None:
+    plan = plan_engine(TINY, devices=H100X8, prompt_tokens=72, max_tokens=128)
+    commands = []
+    for name, flags in (("old", '"--max-model-len"'), ("new", '"--max-model-len", "--watermark"')):
+        package = tmp_path / name / "lib" / "python3.11" / "site-packages" / "vllm" / "engine"
+        package.mkdir(parents=True)
+        (package / "arg_utils.py").write_text(f"group.add_argument({flags})")
+        python = tmp_path / name / "bin" / "python"
+        python.parent.mkdir()
+        python.write_text("#!/bin/sh\n")
+        python.chmod(0o755)
+        commands.append(server_command(plan, python=str(python), folder=Path("m"), served_name="m", port=1))
+    old, new = commands
+    assert "--watermark" not in old
+    assert new[new.index("--watermark") + 1] == "0.05"
 
 
 def test_on_the_cpu_prefill_is_not_chunked_so_that_seeds_work() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 
 REMEMBERED = 512
-TAIL_QUANTILE = 0.95
 
 
 class EndEstimate:
@@ -31,7 +30,8 @@ class EndEstimate:
         if not self._recent or (not waiting and not in_flight):
             return None
         mean_s = (sum(self._recent) + age_s) / len(self._recent) if age_s else sum(self._recent) / len(self._recent)
-        longest_s = sorted(self._recent)[int(TAIL_QUANTILE * (len(self._recent) - 1))]
+        # Of n answers that run to the end together, the longest is about as long as the quantile 1 - 1 / (n + 1).
+        longest_s = sorted(self._recent)[int((1 - 1 / (in_flight + 1)) * (len(self._recent) - 1))]
         mean_s = min(mean_s, max(longest_s, age_s / max(in_flight, 1)))
         queue_s = waiting * mean_s / max(in_flight, 1)
         if waiting:

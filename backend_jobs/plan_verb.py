@@ -66,5 +66,5 @@ def _millions(count: float) -> str:
 
 
 def _range(values: tuple[float, float, float]) -> str:
-    expected, low, high = (f"{value:,.1f}" if value < 100 else f"{value:,.0f}" for value in values)
+    expected, low, high = (f"{value:.2g}" if value < 10 else f"{value:,.0f}" for value in values)
     return f"{expected} ({low} to {high})"

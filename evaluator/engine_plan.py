@@ -216,13 +216,18 @@ def _reasons(
         f"device: {devices}",
         f"tensor parallel {tensor}: {why}{room}",
         *nodes,
-        f"replicas {replicas}: {devices.count * devices.nodes} GPUs, {tensor * pipeline} each",
+        f"replicas {replicas}: {devices.count * devices.nodes} GPUs, {tensor * pipeline} each{_elsewhere(devices)}",
         *experts,
         f"context {context}: longest prompt plus answer budget",
         f"KV cache {tokens * kv_bytes_per_token(shape) / GIB:.0f} GiB, {tokens:,} tokens in each server ({attention}): "
         f"{answers} answers of {context} tokens at once",
         f"at most {seqs} requests in one server: what the cache holds half way through answers of expected length",
     )
+
+
+def _elsewhere(devices: Devices) -> str:
+    """Servers are started on this machine only."""
+    return "; start those of other nodes there, and name all of them with --endpoint" if devices.nodes > 1 else ""
 
 
 def _does_not_fit(shape: ModelShape, devices: Devices, context: int) -> str:

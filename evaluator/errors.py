@@ -85,3 +85,9 @@ class CompletionsRejected(OpenR1Error):
     """A row of a completions file cannot be graded: unreadable, of the wrong shape, or without a target."""
 
     code = "completions_rejected"
+
+
+class GraderUnavailable(OpenR1Error):
+    """No grading process can be started here, so nothing can be graded."""
+
+    code = "grader_unavailable"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from evaluator.errors import GraderUnavailable
 from evaluator.grading_pool import GraderPool
 from evaluator.types import Extraction, GradeInput, Score, UngradedReason, Verdict
 
+ROOT = Path(__file__).resolve().parents[2]
 # Sums of a billion terms: sympy adds them one by one.
 HANGS = "\\sum_{k=1}^{900} k^{k^2}"
 MEMORY_BOMB = "\\sum_{k=1}^{60} 2^{2^{k}}"
@@ -44,11 +47,10 @@ def test_the_pool_says_what_the_grader_says(pool: GraderPool) -> None:
 
 
 def test_what_text_settles_is_settled_at_once_and_without_a_worker() -> None:
-    before = set(multiprocessing.active_children())
     with GraderPool(workers=1) as idle:
         assert idle.submit(item("42")).done()
         assert idle.submit_equal("042", "42").result() is True
-        assert set(multiprocessing.active_children()) == before
+        assert idle.pids == []
 
 
 def test_votes_are_compared_in_the_workers_too(pool: GraderPool) -> None:
@@ -90,19 +92,15 @@ def test_an_answer_that_eats_memory_is_ungraded_and_never_wrong() -> None:
         assert small.submit(item("\\frac{84}{2}")).result(timeout=60).verdict is Verdict.CORRECT
 
 
-def worker_pids() -> set[int]:
-    return {child.pid for child in multiprocessing.active_children() if child.pid is not None}
-
-
-def busy_worker(before: set[int], *, other_than: int | None = None) -> int:
-    """The pid of a worker that appeared after `before` and has used CPU time for a while."""
-    deadline = time.monotonic() + 60
+def busy_worker(pool: GraderPool, *, other_than: int | None = None) -> int:
+    """The pid of a grading process that has used CPU time for a while."""
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        for pid in worker_pids() - before - {other_than}:
-            if _cpu_ticks(pid) > 100:
+        for pid in pool.pids:
+            if pid != other_than and _cpu_ticks(pid) > 400:
                 return pid
         time.sleep(0.05)
-    raise AssertionError("no grading process got busy within 60 s")
+    raise AssertionError("no grading process got busy within 120 s")
 
 
 def _cpu_ticks(pid: int) -> int:
@@ -114,12 +112,11 @@ def _cpu_ticks(pid: int) -> int:
 
 
 def test_a_worker_killed_in_mid_row_is_replaced_and_its_row_is_asked_again() -> None:
-    before = worker_pids()
     with GraderPool(workers=1, cpu_limit_s=1_000) as small:
         hanging = small.submit(item(HANGS))
-        first = busy_worker(before)
+        first = busy_worker(small)
         os.kill(first, signal.SIGKILL)
-        second = busy_worker(before, other_than=first)
+        second = busy_worker(small, other_than=first)
         assert not hanging.done()
         os.kill(second, signal.SIGKILL)
         score = hanging.result(timeout=60)
@@ -128,12 +125,10 @@ def test_a_worker_killed_in_mid_row_is_replaced_and_its_row_is_asked_again() -> 
 
 
 def test_a_worker_that_dies_idle_takes_nothing_with_it() -> None:
-    before = worker_pids()
     with GraderPool(workers=1) as small:
         assert small.submit(item("\\frac{84}{2}")).result(timeout=60).verdict is Verdict.CORRECT
-        (idle,) = worker_pids() - before
+        (idle,) = small.pids
         os.kill(idle, signal.SIGKILL)
-        time.sleep(0.5)
         assert small.submit(item("\\frac{126}{3}")).result(timeout=60).verdict is Verdict.CORRECT
 
 
@@ -165,3 +160,31 @@ def test_many_threads_may_submit_at_once(pool: GraderPool) -> None:
         thread.join()
     assert {score.problem_id for score in scores if score.verdict is Verdict.CORRECT} == {"42"}
     assert len(scores) == 8
+
+
+def test_grading_processes_get_no_environment(pool: GraderPool) -> None:
+    assert pool.submit(item("\\frac{84}{2}")).result(timeout=120).verdict is Verdict.CORRECT
+    (pid,) = pool.pids
+    assert Path(f"/proc/{pid}/environ").read_bytes() == b""
+
+
+def test_where_no_grading_process_can_start_the_error_says_so_at_once(tmp_path: Path) -> None:
+    without_packages = (sys.executable, "-S")
+    for command, said in ((without_packages, "math-verify"), ((str(tmp_path / "python"),), "No such file")):
+        with GraderPool(workers=2, command=command) as broken:
+            futures = [broken.submit(item(f"\\frac{{{number}}}{{2}}")) for number in range(20)]
+            for future in futures:
+                with pytest.raises(GraderUnavailable, match=said):
+                    future.result(timeout=120)
+            assert broken.submit(item("42")).result().verdict is Verdict.CORRECT
+
+
+def test_a_program_without_a_file_of_its_own_can_grade() -> None:
+    program = (
+        "from evaluator.grading_pool import GraderPool\n"
+        "with GraderPool(workers=1) as pool: print(pool.submit_equal('\\\\frac{1}{2}', '0.5').result())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-"], input=program, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr

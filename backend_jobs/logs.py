@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
-CHATTY = ("apscheduler", "httpx", "httpx2", "httpcore", "datasets", "lighteval", "pebble")
+CHATTY = ("apscheduler", "httpx", "httpx2", "httpcore", "datasets", "lighteval")
 NO_JOB = "-"
 _JOB: ContextVar[str] = ContextVar("job", default=NO_JOB)
 

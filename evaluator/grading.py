@@ -13,7 +13,7 @@ from evaluator import math_equality
 from evaluator.answers import Answer, Place, Region, answer_region, letter_answer, math_answer, unwrap
 from evaluator.types import Extraction, GradeInput, Score, UngradedReason, Verdict
 
-POLICY_VERSION = 2
+POLICY_VERSION = 3
 """Moves whenever a change to extraction or equality could move a verdict."""
 GRADER_VERSION = f"{POLICY_VERSION}+math-verify-{version('math-verify')}"
 

@@ -52,7 +52,7 @@ class GradingProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._ready = self._killed = False
-        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (`close` closes it)
+        self._log: IO[bytes] | None = None
 
     @property
     def pid(self) -> int | None:
@@ -91,11 +91,14 @@ class GradingProcess:
     def close(self) -> None:
         """Let the process go, and wait until it has ended."""
         self._forget(0)
-        self._log.close()
+        if self._log is not None:
+            self._log.close()
 
     def _start(self) -> Connection:
         ours, theirs = Pipe()
-        self._log.truncate(0)
+        if self._log is not None:
+            self._log.close()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  (`close` closes it)
         try:
             self._process = subprocess.Popen(
                 [
@@ -154,6 +157,8 @@ class GradingProcess:
 
     def _log_tail(self) -> str:
         """The last line of what the process wrote outside its connection."""
+        if self._log is None:
+            return ""
         size = self._log.seek(0, 2)
         self._log.seek(max(0, size - LOG_TAIL_BYTES))
         lines = self._log.read().decode(errors="replace").strip().splitlines()

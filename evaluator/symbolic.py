@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import mpmath
 import sympy
-from sympy.concrete.expr_with_limits import ExprWithLimits
 from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import And
@@ -18,6 +18,10 @@ PROBES = (0.61, 1.37)
 CLEAR_DIFFERENCE = 1e-3
 """Relative (absolute below 1): far above math_verify's rounding to six decimals."""
 LARGEST_FLOAT = 1e308
+DIGITS, GUARD_DIGITS = 50, 30
+CALCULATIONS = (sympy.Integral, sympy.Limit, sympy.Derivative)
+LOOSE = (sympy.Float,)
+"""What is rounded already: math_verify's own rule decides whether it is near enough."""
 MOST_TERMS = 1_000
 """A sum or product that is written out and has more terms than this is not evaluated: it is not a final answer."""
 
@@ -27,7 +31,7 @@ def prove(gold: object, answer: object) -> bool | None:
     if gold in UNDEFINED or answer in UNDEFINED:
         # Two clock times, 12:00 and 1:00, both parse as a division by zero.
         return False
-    if _leaves_work(gold) or _leaves_work(answer):
+    if _leaves_work(gold) or (_leaves_work(answer) and not _holds(gold, CALCULATIONS)):
         return bool(gold == answer)
     if isinstance(gold, sympy.Eq) and isinstance(answer, sympy.Eq) and _same_equation(gold, answer):
         return True
@@ -36,26 +40,37 @@ def prove(gold: object, answer: object) -> bool | None:
     if isinstance(answer, sympy.Eq) and not isinstance(gold, Relational | And):
         # As in math_verify: of `k = 5` the value counts.
         answer = answer.rhs
-    return False if differ_at_a_point(gold, answer) else None
+    if _part_differs(gold, answer):
+        return False
+    return True if equal_numbers(gold, answer) else None
 
 
 def _leaves_work(expression: Any) -> bool:
-    """Whether an expression holds a finite sum or product of more than MOST_TERMS terms, nested ones multiplied."""
+    """Whether an expression is still a calculation to be carried out.
+
+    That is an integral, a limit, a derivative, an endless sum or product, or a finite one of more than MOST_TERMS
+    terms, nested ones multiplied.
+    """
     if not isinstance(expression, sympy.Basic):
         return False
+    if expression.has(*CALCULATIONS):
+        return True
     terms = 1.0
-    for iterated in expression.atoms(ExprWithLimits):
-        if isinstance(iterated, sympy.Sum | sympy.Product):
-            terms *= math.prod(_terms(limits) for limits in iterated.limits)
+    for iterated in expression.atoms(sympy.Sum, sympy.Product):
+        terms *= math.prod(_terms(limits) for limits in iterated.limits)
     return terms > MOST_TERMS
 
 
+def _holds(expression: object, kinds: tuple[type, ...]) -> bool:
+    return isinstance(expression, sympy.Basic) and bool(expression.has(*kinds))
+
+
 def _terms(limits: Any) -> float:
-    """Terms between two limits, found without expanding them; 1 where they are symbolic or infinite."""
+    """Terms between two limits, found without expanding them; 1 where they are symbolic."""
     if len(limits) != 3 or not limits[1].is_Integer:
         return 1.0
-    upper = _at_least(limits[2])
-    return 1.0 if math.isnan(upper) or limits[2].is_infinite else upper - float(limits[1]) + 1
+    upper = math.inf if limits[2].is_infinite else _at_least(limits[2])
+    return 1.0 if math.isnan(upper) else upper - float(limits[1]) + 1
 
 
 def _same_equation(gold: sympy.Eq, answer: sympy.Eq) -> bool:
@@ -74,11 +89,30 @@ def _as_set(relation: Any) -> object:
         return None
 
 
+def _part_differs(gold: object, answer: object) -> bool:
+    """Whether two expressions, or two matrices, tuples or intervals part by part, clearly differ somewhere."""
+    if isinstance(gold, sympy.FiniteSet) and isinstance(answer, sympy.FiniteSet):
+        return any(all(differ_at_a_point(a, b) for a in gold.args) for b in answer.args)
+    ours, theirs = _parts(gold), _parts(answer)
+    if len(ours) == len(theirs):
+        return any(differ_at_a_point(a, b) for a, b in zip(ours, theirs, strict=True))
+    return False
+
+
+def _parts(expression: Any) -> tuple[object, ...]:
+    """What an ordered expression consists of; others are their own only part."""
+    if isinstance(expression, sympy.Interval):
+        return (expression.start, expression.end)
+    if isinstance(expression, sympy.MatrixBase):
+        return tuple(expression.flat())
+    return tuple(expression.args) if isinstance(expression, sympy.Tuple) else (expression,)
+
+
 def differ_at_a_point(gold: object, answer: object) -> bool:
     r"""Whether two scalar expressions have clearly different values somewhere, which proves them unequal.
 
-    This keeps `99999999!` or `\omega^{-1994}` from being expanded term by term. It never proves equality, and leaves
-    sets, relations, matrices and lone symbols (which may be words) alone.
+    This keeps `99999999!` or `\omega^{-1994}` from being expanded term by term. It leaves sets, relations, matrices
+    and lone symbols (which may be words) alone.
     """
     if not _is_scalar(gold) or not _is_scalar(answer):
         return False
@@ -94,23 +128,39 @@ def differ_at_a_point(gold: object, answer: object) -> bool:
     return True
 
 
+def equal_numbers(gold: object, answer: object) -> bool:
+    """Whether two numbers agree in DIGITS digits: then they are the same, whether or not simplifying can show it."""
+    if not _is_scalar(gold) or not _is_scalar(answer) or _holds(gold, LOOSE) or _holds(answer, LOOSE):
+        return False
+    if gold.free_symbols or answer.free_symbols:  # type: ignore[attr-defined]
+        return False
+    there, here = _value(gold, 0, digits=DIGITS), _value(answer, 0, digits=DIGITS)
+    if there is None or here is None:
+        return False
+    with mpmath.workdps(DIGITS):
+        return bool(abs(there - here) <= mpmath.mpf(10) ** (5 - DIGITS) * max(1, abs(there)))
+
+
 def _is_scalar(expression: object) -> bool:
-    """Whether an expression has a value that can be computed at a point: no word, no sum or integral to approximate."""
+    """Whether an expression has a value that can be computed at a point: no word, nothing to approximate."""
     return (
         isinstance(expression, sympy.Expr)
         and not expression.is_Symbol
-        and not expression.has(ExprWithLimits, sympy.Limit, sympy.Derivative, AppliedUndef)
+        and not expression.has(*CALCULATIONS, AppliedUndef)
     )
 
 
-def _value(expression: Any, start: float) -> Any:
+def _value(expression: Any, start: float, *, digits: int = 15) -> Any:
     """The finite complex value (mpmath) where each free symbol is a number that its name decides; None without one."""
     point = {symbol: start + zlib.crc32(symbol.name.encode()) / 2**33 for symbol in expression.free_symbols}
     try:
-        real, imaginary = expression.evalf(subs=point).as_real_imag()
+        for iterated in expression.atoms(sympy.Sum, sympy.Product):
+            expression = expression.xreplace({iterated: _total(iterated, point, digits)})
+        real, imaginary = expression.evalf(digits, subs=point).as_real_imag()
         if not (real.is_Number and imaginary.is_Number and real.is_finite and imaginary.is_finite):
             return None
-        return mpmath.mpc(sympy.Float(real), sympy.Float(imaginary))
+        with mpmath.workdps(digits):
+            return mpmath.mpc(sympy.Float(real, digits), sympy.Float(imaginary, digits))
     except (
         ArithmeticError,
         AttributeError,
@@ -121,6 +171,29 @@ def _value(expression: Any, start: float) -> Any:
         mpmath.libmp.NoConvergence,
     ):
         return None
+
+
+def _total(iterated: Any, point: Mapping[Any, float], digits: int) -> Any:
+    """The value of a finite sum or product, term by term in `digits` digits, so that no term is written out.
+
+    Raises:
+        ValueError: it is nested, its limits are no numbers, or it has too many terms.
+    """
+    (index, lower, upper), *others = iterated.limits
+    if others or iterated.function.has(sympy.Sum, sympy.Product) or not (lower.is_Integer and upper.is_Integer):
+        raise ValueError("only a plain finite sum or product is worked out term by term")
+    if upper - lower >= MOST_TERMS:
+        raise ValueError("too many terms")
+    precise = digits + GUARD_DIGITS
+    indices = range(int(lower), int(upper) + 1)
+    terms = [iterated.function.evalf(precise, subs={**point, index: n}) for n in indices]
+    if isinstance(iterated, sympy.Product):
+        return sympy.Mul(*terms)
+    total = sympy.Add(*terms)
+    largest = max((abs(term) for term in terms), default=sympy.Integer(0))
+    if largest > 10**GUARD_DIGITS * max(1, abs(total)):
+        raise ValueError("its terms cancel, and too few digits are left")
+    return total
 
 
 def _at_least(expression: Any) -> float:

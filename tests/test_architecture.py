@@ -16,7 +16,6 @@ DOORS = {
     "latex2sympy2_extended": "evaluator/formulas.py",
     "antlr4": "evaluator/formulas.py",
     "aiohttp": "evaluator/connection.py",
-    "pebble": "evaluator/grading_pool.py",
     "transformers": "evaluator/rendering.py",
     "scipy": "evaluator/statistics.py",
     "math_core": "leaderboard/formulas.py",

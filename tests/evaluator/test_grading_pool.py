@@ -18,9 +18,9 @@ from evaluator.grading_pool import GraderPool
 from evaluator.types import Extraction, GradeInput, Score, UngradedReason, Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
-# Sums of a billion terms: sympy adds them one by one.
-HANGS = "\\sum_{k=1}^{900} k^{k^2}"
-MEMORY_BOMB = "\\sum_{k=1}^{60} 2^{2^{k}}"
+# An interval is made by comparing its ends, so sympy works this sum out while it still reads the answer.
+HANGS = "\\left( \\sum_{k=1}^{900} k^{k^2}, 2 \\right)"
+MEMORY_BOMB = "\\left( \\sum_{k=1}^{60} 2^{2^{k}}, 2 \\right)"
 
 
 def item(answer: str, target: str = "42", problem_id: str = "p") -> GradeInput:

@@ -221,5 +221,73 @@ def test_a_long_sum_left_unevaluated_is_no_final_answer_unless_it_is_the_target(
     assert equal(answer, answer)
 
 
-def test_a_short_sum_is_evaluated() -> None:
-    assert equal("15", "\\sum_{k=1}^{5} k")
+@pytest.mark.parametrize(
+    ("target", "answer"),
+    [("15", "\\sum_{k=1}^{5} k"), ("0", "\\sum_{k=0}^{100} (-1)^k \\binom{100}{k}"), ("120", "\\prod_{k=1}^{5} k")],
+)
+def test_a_short_sum_or_product_is_evaluated(target: str, answer: str) -> None:
+    assert equal(target, answer)
+    assert not equal(f"{target} + 1", answer)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "\\sum_{k=1}^{900} k^{k^2}",
+        "\\sum_{k=1}^{60} 2^{2^{k}}",
+        "\\prod_{k=1}^{500} (1+\\sin k)",
+        "\\int_0^\\infty \\frac{\\sin(x^3) e^{-x^2}}{1+x^5} dx",
+        "x = 99999999!",
+    ],
+)
+def test_what_sympy_could_never_work_out_is_refuted_in_no_time(answer: str) -> None:
+    started = time.process_time()
+    assert not equal("42", answer)
+    assert time.process_time() - started < 3.0
+
+
+@pytest.mark.parametrize(
+    ("target", "answer"),
+    [
+        ("(3,5)", "(99999999!, 5)"),
+        ("[1,2]", "[1, 99999999!]"),
+        ("\\{1,2\\}", "\\{1, 9^{9^{9}}\\}"),
+        ("\\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}", "\\begin{pmatrix} 99999999! \\\\ 2 \\end{pmatrix}"),
+    ],
+)
+def test_one_part_that_clearly_differs_refutes_the_whole(target: str, answer: str) -> None:
+    started = time.process_time()
+    assert not equal(target, answer)
+    assert time.process_time() - started < 3.0
+
+
+@pytest.mark.parametrize(
+    ("target", "answer"),
+    [
+        ("\\frac{1}{3}", "\\int_0^1 x^2 \\, dx"),
+        ("1", "\\lim_{x \\to 0} \\frac{\\sin x}{x}"),
+        ("\\frac{\\pi^2}{6}", "\\sum_{n=1}^{\\infty} \\frac{1}{n^2}"),
+    ],
+)
+def test_a_calculation_left_to_be_carried_out_is_no_final_answer_unless_it_is_the_target(
+    target: str, answer: str
+) -> None:
+    assert not equal(target, answer)
+    assert equal(answer, answer.replace(" ", "  "))
+
+
+@pytest.mark.parametrize(
+    ("target", "answer"),
+    [
+        ("17", "\\sqrt[3]{\\sqrt{5}+2}-\\sqrt[3]{\\sqrt5-2}+16"),
+        ("\\sqrt{11}", "\\tan \\frac{3\\pi}{11} + 4 \\sin \\frac{2\\pi}{11}"),
+    ],
+)
+def test_two_numbers_that_agree_in_fifty_digits_are_equal(target: str, answer: str) -> None:
+    assert equal(target, answer)
+
+
+def test_numbers_that_agree_only_nearly_are_not_equal() -> None:
+    # Ramanujan's constant: an integer but for its thirteenth decimal.
+    assert not equal("262537412640768744", "e^{\\pi \\sqrt{163}}")
+    assert not equal("1 + 10^{-20}", "1")

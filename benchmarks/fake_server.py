@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import re
+import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -178,7 +179,8 @@ class FakeEngine:
     def _note(self, what: str, prompt: str, turns: list[int]) -> None:
         if self.log is not None:
             key = hashlib.sha256(prompt.encode()).hexdigest()[:16]
-            os.write(self.log, b"".join(f"{what} {key} {turn}\n".encode() for turn in turns))
+            at = time.time()
+            os.write(self.log, b"".join(f"{what} {key} {turn} {at:.4f}\n".encode() for turn in turns))
 
 
 class Connection(asyncio.Protocol):
@@ -210,12 +212,15 @@ class Connection(asyncio.Protocol):
             return
         self.buffer = bytearray(rest[wanted:])
         method, path = head.split(b" ", 2)[:2]
-        self.task = asyncio.ensure_future(self._answer(method.decode(), path.decode(), rest[:wanted]))
+        last = re.search(rb"(?i)\r\nconnection: *close", head) is not None
+        self.task = asyncio.ensure_future(self._answer(method.decode(), path.decode(), rest[:wanted], last=last))
 
-    async def _answer(self, method: str, path: str, body: bytes) -> None:
+    async def _answer(self, method: str, path: str, body: bytes, *, last: bool) -> None:
         if method == "POST" and path.endswith("/chat/completions"):
             asked = orjson.loads(body)
-            if self.engine.fails(asked):
+            if not asked.get("messages"):
+                self._send(400, b"application/json", b'{"error": {"message": "no messages"}}')
+            elif self.engine.fails(asked):
                 self._send(500, b"application/json", b'{"error": {"message": "scripted", "code": 500}}')
             else:
                 self._send(200, b"application/json", orjson.dumps(await self.engine.chat(asked)))
@@ -224,6 +229,8 @@ class Connection(asyncio.Protocol):
             self._send(200, kind, content(self.engine))
         else:
             self._send(404, b"application/json", b'{"error": {"message": "no such route"}}')
+        if last:
+            self.transport.close()
 
     def _send(self, status: int, kind: bytes, body: bytes) -> None:
         head = b"HTTP/1.1 %d OK\r\ncontent-type: %s\r\ncontent-length: %d\r\n\r\n" % (status, kind, len(body))

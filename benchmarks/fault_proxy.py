@@ -3,7 +3,7 @@
     python -m benchmarks.fault_proxy --port P --engine-port E --fault reset --rate 0.1 --seed 3 --log proxy.log
 
 Every request for an answer meets the fault with the given probability, decided by (seed, request, how often it came).
-Its log has one line per such request, written before the client can see the outcome: `faulted SEED` or
+Its log has two lines per such request: `asked SEED`, and before the client can see the outcome `faulted SEED` or
 `delivered SEED`. Everything else, /health above all, is passed on; where the engine is gone, the connection is reset.
 """
 
@@ -141,7 +141,8 @@ class Proxy:
             while not writer.is_closing():
                 await self._exchange(await read_message(reader), writer)
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError, OSError):
+        except (asyncio.IncompleteReadError, OSError, RuntimeError):
+            # RuntimeError: uvloop's word for writing to a connection that the other side has closed.
             if not writer.is_closing():
                 abort(writer)
 
@@ -156,6 +157,7 @@ class Proxy:
             writer.write(message.head + message.body)
             return
         seed = int(asked[1])
+        self._note("asked", seed)
         fault = self._chosen(seed)
         if fault is not None and self.fault not in UNHARMED:
             self._note("faulted", seed)

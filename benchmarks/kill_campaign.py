@@ -226,15 +226,26 @@ def look_back(scene: Scene, held: list[Held], found: Found) -> None:
         found.lost += sum(found.answers.get(seed) != text for seed, text in moment.rows.items())
         later = {int(seed) for what, seed in lines[moment.lines :] if what != "kill"}
         found.asked_again += len(later & moment.rows.keys())
+    open_: set[int] = set()
+    orphans: set[int] = set()
     delivered: set[int] = set()
     for what, who in lines:
-        if what == "kill" and who != "engine":
-            delivered.clear()
+        if what == "kill":
+            if who != "engine":
+                orphans |= open_
+                delivered.clear()
+            continue
+        seed = int(who)
+        if what == "asked":
+            open_.add(seed)
+            continue
+        open_.discard(seed)
+        found.faulted += what == "faulted"
+        if what == "delivered" and seed in orphans:
+            orphans.discard(seed)  # to a client that is dead: it was in flight at the kill
         elif what == "delivered":
-            found.repeated += int(who) in delivered
-            delivered.add(int(who))
-        else:
-            found.faulted += what == "faulted"
+            found.repeated += seed in delivered
+            delivered.add(seed)
 
 
 def integrity(journal: Path) -> str:

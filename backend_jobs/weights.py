@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evaluator.checkpoint import ModelShape, local_checkpoint
 from evaluator.errors import Cancelled
 from evaluator.types import Checkpoint
 from leaderboard import hub
-from leaderboard.inspection import inspect_folder, inspect_revision
+from leaderboard.facts import stated_facts
+from leaderboard.inspection import Inspection, inspect_folder, inspect_revision
 from leaderboard.submissions import ResolvedModel, resolve_folder
 from settings import Settings
 
@@ -36,13 +37,20 @@ def find_weights(model: str, revision: str | None, settings: Settings) -> Weight
     """
     folder = Path(model)
     if folder.is_dir():
-        checkpoint = local_checkpoint(folder)
-        return Weights(checkpoint=checkpoint, shape=inspect_folder(folder).shape, on_hub=False)
+        seen = inspect_folder(folder)
+        facts = stated_facts(parameters=_counted(seen), licence=None, base=None, tags=())
+        return Weights(checkpoint=replace(local_checkpoint(folder), facts=facts), shape=seen.shape, on_hub=False)
     found = hub.resolve_commit(model, revision, token=settings.hub_token)
     into = settings.data_dir / "hub" / model.replace("/", "--") / found.commit
-    shape = inspect_revision(found, into, token=settings.hub_token).shape
-    checkpoint = Checkpoint(model=model, revision=revision, commit=found.commit, path=into)
-    return Weights(checkpoint=checkpoint, shape=shape, on_hub=True)
+    seen = inspect_revision(found, into, token=settings.hub_token)
+    facts = stated_facts(parameters=_counted(seen), licence=found.licence, base=found.base, tags=found.tags)
+    checkpoint = Checkpoint(model=model, revision=revision, commit=found.commit, path=into, facts=facts)
+    return Weights(checkpoint=checkpoint, shape=seen.shape, on_hub=True)
+
+
+def _counted(seen: Inspection) -> int | None:
+    """The parameters; unknown where several are packed into one stored number."""
+    return seen.parameters if seen.quantization is None else None
 
 
 def download(weights: Weights, settings: Settings, say: Callable[[str], None], cancelled: threading.Event) -> None:

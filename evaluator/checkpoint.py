@@ -111,6 +111,7 @@ def read_lineage(folder: Path) -> Lineage | None:
             code=data.get("code"),
             device=data.get("device"),
             hours=data.get("hours"),
+            method=data.get("method"),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointRejected(f"{path} is not a lineage record: {error!r}; delete it or train again") from error

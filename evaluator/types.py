@@ -76,7 +76,7 @@ class Lineage:
 
     `parent` names the weights that the run began with (model and commit), `data` the dataset and its commit or the
     generator and its seed, `code` the software. `hours` are those of all its processes together on `device`: GPU hours
-    where that is a GPU. None where the run did not note it.
+    where that is a GPU. `method` is `sft` or `grpo`. None where the run did not note it.
     """
 
     run: str
@@ -88,6 +88,7 @@ class Lineage:
     code: str | None = None
     device: str | None = None
     hours: float | None = None
+    method: str | None = None
 
 
 class ModelKind(StrEnum):

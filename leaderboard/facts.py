@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
@@ -11,8 +11,15 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from evaluator.errors import OpenR1Error
-from evaluator.types import ModelFacts
+from evaluator.types import Lineage, ModelFacts, ModelKind
 
+KIND_TAGS: Mapping[ModelKind, frozenset[str]] = {
+    ModelKind.RL: frozenset({"grpo", "rl", "rlvr", "ppo", "dapo", "gspo", "rloo", "reinforcement-learning"}),
+    ModelKind.DISTILLED: frozenset({"distillation", "distilled", "distill", "knowledge-distillation"}),
+    ModelKind.SFT: frozenset({"sft", "supervised-fine-tuning"}),
+}
+"""Tags of model cards that name a way of training, the last step of a usual training first."""
+METHOD_KINDS = {"sft": ModelKind.SFT, "grpo": ModelKind.RL}
 MODEL_FILE = Path(__file__).resolve().parent / "data" / "models.jsonl"
 
 
@@ -40,6 +47,20 @@ def known_models(path: Path = MODEL_FILE) -> Mapping[str, ModelFacts]:
         except (ValueError, LookupError, AttributeError, TypeError, ValidationError) as error:
             raise FactsUnreadable(f"{path.name} line {number} does not describe a model: {error!r}") from error
     return known
+
+
+def stated_facts(*, parameters: int | None, licence: str | None, base: str | None, tags: Iterable[str]) -> ModelFacts:
+    """What files and card of a model say. `tags` are the card's; the last step named there is the model's kind."""
+    words = {tag.lower() for tag in tags}
+    kind = next((kind for kind, names in KIND_TAGS.items() if words & names), None)
+    return ModelFacts(parameters=parameters, kind=kind, licence=licence, base=base)
+
+
+def trained_facts(lineage: Lineage | None) -> ModelFacts | None:
+    """What a run of ours says of its checkpoints; None for weights from elsewhere."""
+    if lineage is None:
+        return None
+    return ModelFacts(kind=METHOD_KINDS.get(lineage.method or ""), base=lineage.parent)
 
 
 def merged(*sources: ModelFacts | None) -> ModelFacts:

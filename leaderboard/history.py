@@ -56,7 +56,9 @@ def regraded(
     `attempts` are the result's attempts with the verdicts that are stored now; `stored` is the tree that the changes go
     into. The old row and its counts stay and say what replaced them; the attempts carry the newer verdicts from now on.
     """
-    weights = Checkpoint(model=old.model, revision=old.revision, commit=old.commit, lineage=old.lineage)
+    weights = Checkpoint(
+        model=old.model, revision=old.revision, commit=old.commit, lineage=old.lineage, facts=old.facts
+    )
     made = result_row(measurement, checkpoint=weights, measured_at=old.measured_at)
     new = replace(
         made,

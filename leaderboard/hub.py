@@ -44,6 +44,7 @@ CONSOLIDATED = re.compile(r"consolidated.*\.safetensors")
 """The same weights once more, in another layout; beside an index they are tens of GB that nothing would load."""
 FIRST_BYTES = 128 * 1024  # holds most headers whole
 HEADERS_AT_ONCE = 8
+LONGEST_STATED = 200
 
 OnProgress = Callable[[int, int], None]
 """Bytes that are here, bytes in all."""
@@ -61,13 +62,15 @@ class HubFile:
 class HubRevision:
     """What a revision of a model repository stands for: its 40-character commit and every file in it.
 
-    `licence` is what the model card states.
+    `licence`, `base` (the model it was trained from) and `tags` are what the model card states.
     """
 
     model: str
     commit: str
     files: tuple[HubFile, ...]
     licence: str | None = None
+    base: str | None = None
+    tags: tuple[str, ...] = ()
 
     @property
     def allowed(self) -> tuple[HubFile, ...]:
@@ -113,13 +116,21 @@ def resolve_commit(
     if found.sha is None or not COMMIT.fullmatch(found.sha):
         raise CheckpointRejected(f"the Hub names commit {found.sha!r} for {model}, expected 40 hexadecimal digits")
     files = (HubFile(name=each.rfilename, size=each.size or 0) for each in found.siblings or ())
-    stated = found.card_data.get("license") if found.card_data else None
+    card: Any = found.card_data or {}
     return HubRevision(
         model=model,
         commit=found.sha,
         files=tuple(sorted(files, key=lambda file: file.name)),
-        licence=stated if isinstance(stated, str) else None,
+        licence=_stated(card.get("license")),
+        base=_stated(card.get("base_model")),
+        tags=tuple(tag for tag in found.tags or () if isinstance(tag, str)),
     )
+
+
+def _stated(value: object) -> str | None:
+    """A card's word for something; cards list several base models of a merge, which then has no one base."""
+    only = value[0] if isinstance(value, list) and len(value) == 1 else value
+    return only if isinstance(only, str) and 0 < len(only) <= LONGEST_STATED else None
 
 
 def download_checkpoint(

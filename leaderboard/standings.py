@@ -16,7 +16,7 @@ from evaluator.differences import differences, standard_plan
 from evaluator.grading import GRADER_VERSION
 from evaluator.plan import digest
 from evaluator.types import EvalPlan, ModelFacts
-from leaderboard.facts import known_models, merged
+from leaderboard.facts import known_models, merged, trained_facts
 from leaderboard.types import BoardScore, Protocol, ResultRow, Standing
 
 STANDARD = Protocol(id="standard", title="Standard", words=())
@@ -96,7 +96,8 @@ def _standing(protocol: Protocol, group: Sequence[ResultRow], prefer: Prefer, sc
     )
 
 
-def _facts(model: str, group: Iterable[ResultRow]) -> ModelFacts:
+def _facts(model: str, group: Sequence[ResultRow]) -> ModelFacts:
     """What was read from the checkpoint itself, newest first, before what its authors say of it."""
     measured: Mapping[str, ModelFacts] = {row.measured_at: row.facts for row in group if row.facts is not None}
-    return merged(*(measured[at] for at in sorted(measured, reverse=True)), known_models().get(model.lower()))
+    trained = (trained_facts(row.lineage) for row in group)
+    return merged(*(measured[at] for at in sorted(measured, reverse=True)), *trained, known_models().get(model.lower()))

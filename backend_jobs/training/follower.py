@@ -131,6 +131,7 @@ class Follower(TrainerCallback):  # type: ignore[misc]  # TRL's environment is n
                 code=self._code,
                 device=self._machine.name,
                 hours=round(self._in_hours(seconds), 6),
+                method=job.recipe.kind,
             ),
         )
 

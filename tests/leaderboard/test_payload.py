@@ -19,10 +19,10 @@ from starlette.testclient import TestClient
 
 from evaluator.benchmarks import BENCHMARKS
 from evaluator.statistics import widest_ci95, within_resampling
-from evaluator.types import Checkpoint, ModelFacts, ModelKind
+from evaluator.types import Checkpoint, Lineage, ModelFacts, ModelKind
 from leaderboard.board import Board
 from leaderboard.board_files import BoardFiles
-from leaderboard.facts import known_models, merged
+from leaderboard.facts import known_models, merged, stated_facts, trained_facts
 from leaderboard.page_head import PageHead
 from leaderboard.payload import board_json, hundredths, tenths
 from leaderboard.references import published_scores
@@ -181,6 +181,15 @@ def test_facts_come_from_the_checkpoint_first_and_unknown_stays_unknown(store: S
     assert facts["open-r1/OpenR1-Distill-7B"].kind is ModelKind.SFT
     assert facts["open-r1/OpenR1-Distill-7B"].licence == "apache-2.0"
     assert facts["nobody/knows"] == ModelFacts() == merged(None)
+
+
+def test_a_run_of_ours_says_how_it_trained_and_a_card_by_its_tags() -> None:
+    grpo = Lineage(run="r", step=1, recipe_hash="h", parent="a/base@1", method="grpo")
+    assert trained_facts(grpo) == ModelFacts(kind=ModelKind.RL, base="a/base@1")
+    assert trained_facts(Lineage(run="r", step=1, recipe_hash="h")) == ModelFacts()
+    card = stated_facts(parameters=7, licence="mit", base="a/base", tags=("trl", "sft", "GRPO"))
+    assert card == ModelFacts(parameters=7, kind=ModelKind.RL, licence="mit", base="a/base")
+    assert stated_facts(parameters=None, licence=None, base=None, tags=("transformers",)) == ModelFacts()
 
 
 def test_every_model_of_the_published_scores_is_described() -> None:

@@ -64,6 +64,9 @@ function showPart(part) {
 function show() {
 	const wanted = document.createElement("div");
 	wanted.innerHTML = props.value ?? "";
+	const about = wanted.querySelector("[data-about]")?.dataset.about;
+	const asked = document.querySelector("#submit-model input, #submit-model textarea")?.value.trim();
+	if (about !== undefined && asked !== undefined && about !== asked) return; // somebody typed on meanwhile
 	const part = wanted.querySelector(":scope > [data-part]");
 	if (part) return showPart(part);
 	patchChildren(root, wanted);

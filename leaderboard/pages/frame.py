@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,9 +46,12 @@ def header(current: str, context: PageContext) -> None:
     gr.HTML(f'<div class="board">{shell.header(current, local_mode=context.local_mode)}</div>', apply_default_css=False)
 
 
-def live_html(css_class: str = "") -> gr.HTML:
-    """A component whose HTML is replaced piece by piece, so that folds, focus and scroll position stay."""
-    script = (ASSETS / "page.js").read_text(encoding="utf-8")
+def live_html(css_class: str = "", *, scripts: Sequence[str] = ("page.js",)) -> gr.HTML:
+    """A component whose HTML is replaced piece by piece, so that folds, focus and scroll position stay.
+
+    `scripts` are files of `assets/` that run once, one after the other, for this component.
+    """
+    script = "\n".join((ASSETS / name).read_text(encoding="utf-8") for name in scripts)
     return gr.HTML(html_template="", js_on_load=script, apply_default_css=False, elem_classes=css_class)
 
 

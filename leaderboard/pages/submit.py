@@ -13,19 +13,7 @@ from leaderboard.pages.frame import QUIETLY, PageContext, header, live_html, or_
 from leaderboard.submissions import LONGEST_NOTE, LONGEST_PATH
 from leaderboard.views import preflight as preflight_view
 from leaderboard.views import shell
-from leaderboard.views.markup import NOTHING, Html
-
-WHEN_TYPING_STOPS = """async (...values) => {
-	const rest = () => performance.now() - (window.lastInput ?? 0);
-	window.lastInput = performance.now();
-	const heard = () => { window.lastInput = performance.now(); };
-	document.addEventListener("input", heard, true);
-	while (rest() < 400) await new Promise((done) => setTimeout(done, 420 - rest()));
-	document.removeEventListener("input", heard, true);
-	const model = document.querySelector("#submit-model input, #submit-model textarea");
-	return [model?.value ?? values[0], ...values.slice(1)];
-}"""
-"""Waits until nobody has typed for 0.4 s, so that half a name is not looked up."""
+from leaderboard.views.markup import NOTHING, Html, fill, join
 
 
 def submit_page(page: gr.Blocks, context: PageContext) -> None:
@@ -42,7 +30,7 @@ def submit_page(page: gr.Blocks, context: PageContext) -> None:
                 trial = gr.Button("Try one problem first", variant="secondary", elem_id="trial-button")
             message = gr.HTML(apply_default_css=False, elem_id="submit-message")
         with gr.Column(elem_classes="form-checks", scale=2):
-            checks, prompt = live_html("checks"), live_html("first-prompt")
+            checks, prompt = live_html(scripts=("page.js", "form.js")), live_html()
 
     def submit(*values: Any) -> str:
         return _answer(context, _form(fields, values))
@@ -60,16 +48,7 @@ def submit_page(page: gr.Blocks, context: PageContext) -> None:
     sent: Mapping[str, Any] = {"queue": False, "show_progress": "minimal", "api_visibility": "private"}
     button.click(submit, inputs, message, **sent)
     trial.click(submit_trial, inputs, message, **sent)
-    typed = gr.on(
-        [field.input for field in inputs],
-        check,
-        inputs,
-        checks,
-        js=WHEN_TYPING_STOPS,
-        trigger_mode="always_last",
-        **QUIETLY,
-    )
-    typed.then(first_prompt, inputs, prompt, **QUIETLY)
+    checks.typed(check, inputs, checks, **QUIETLY).then(first_prompt, inputs, prompt, **QUIETLY)
     opened = page.load(_prefilled(list(fields)), None, inputs, **QUIETLY)
     opened.then(check, inputs, checks, **QUIETLY).then(first_prompt, inputs, prompt, **QUIETLY)
 
@@ -78,12 +57,19 @@ def render_checks(context: PageContext, form: Mapping[str, Any]) -> Html:
     """What is known of a form as it stands; nothing where this board checks at submission alone."""
     if context.desk is None:
         return NOTHING
-    return preflight_view.preflight_section(context.desk.check(form))
+    return join([_about(form), preflight_view.preflight_section(context.desk.check(form))])
 
 
 def render_first_prompt(context: PageContext, form: Mapping[str, Any]) -> Html:
     """The first prompt that a form would send."""
-    return NOTHING if context.desk is None else preflight_view.first_prompt_section(context.desk.first_prompt(form))
+    if context.desk is None:
+        return NOTHING
+    return join([_about(form), preflight_view.first_prompt_section(context.desk.first_prompt(form))])
+
+
+def _about(form: Mapping[str, Any]) -> Html:
+    """Says of which model something is, so that an answer that comes late is not shown under another name."""
+    return fill('<div hidden data-about="{model}"></div>', model=str(form.get("model") or "").strip())
 
 
 def _answer(context: PageContext, form: dict[str, Any]) -> str:

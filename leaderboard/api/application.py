@@ -35,6 +35,8 @@ def build_api(context: ApiContext) -> FastAPI:
 def build_root(context: ApiContext) -> FastAPI:
     """The application that the server runs: API and agents' protocol, and room for the page at every other address."""
     root = FastAPI(openapi_url=None)
+    # A path that no route can match, such as one with a line feed, ends here and not in the API.
+    errors.install(root)
     root.router.routes.append(mcp_route(board_tools(context.board, context.queue)))
     root.mount(PREFIX, build_api(context))
     return root

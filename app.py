@@ -13,7 +13,6 @@ from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from backend_jobs.beats import COMMIT_EVERY_S, Beats
@@ -30,19 +29,21 @@ from backend_jobs.queue import StoreQueue
 from backend_jobs.run_log import FileTrainingLog
 from backend_jobs.weights import resolve_model
 from leaderboard.api.application import build_root
-from leaderboard.api.context import ApiContext, Visitor
+from leaderboard.api.context import ApiContext
 from leaderboard.board import Board
 from leaderboard.board_files import BoardFiles
 from leaderboard.contracts import BeatDesk, JobQueue, LiveBoard
 from leaderboard.hub_store import REFRESH_S
 from leaderboard.live import FileLive
+from leaderboard.login import LoginSettings, SameOrigin, install_login
 from leaderboard.operate_routes import operate_routes
 from leaderboard.pages.frame import PageContext
 from leaderboard.pages.site import build_page, mount_page
 from leaderboard.references import published_scores
 from leaderboard.stores import is_on_the_hub, open_store
-from leaderboard.submissions import SubmissionRejected, check_submission
+from leaderboard.submissions import check_submission
 from leaderboard.types import JobRecord
+from leaderboard.visitors import local_visitor, signed_in
 from settings import Settings, read_settings
 
 LOG = logging.getLogger("app")
@@ -89,19 +90,17 @@ def build_site(
 ) -> Starlette:
     """The page and the API over one board, as one application."""
     local_mode = settings.space is None
+    identify = local_visitor if local_mode else signed_in(settings.maintainers)
 
-    def submit(form: Mapping[str, object], submitted_by: str = "local") -> JobRecord:
-        return take_submission(form, settings, queue, submitted_by=submitted_by)
-
-    def identify(_: Request) -> Visitor | None:
-        return Visitor(name="local", maintainer=True) if local_mode else None
+    def submit(form: Mapping[str, object], submitted_by: str) -> JobRecord:
+        return take_submission(form, settings, queue, local_mode=local_mode, submitted_by=submitted_by)
 
     answers = ApiContext(
         board=board,
         queue=queue,
         live=live,
         submit=submit,
-        identify=identify,
+        identify=lambda request: identify(request.session if "session" in request.scope else {}),
         local_mode=local_mode,
         beats=beats,
         worker_token=settings.worker_token,
@@ -117,9 +116,13 @@ def build_site(
         submit=submit,
         training=FileTrainingLog(settings.data_dir / "training"),
         local_mode=local_mode,
+        identify=identify,
         desk=desk,
     )
     mount_page(root, build_page(context), files)
+    root.add_middleware(SameOrigin)
+    if settings.oauth_client is not None:
+        install_login(root, LoginSettings(**dict(settings.oauth_client)))
     return root
 
 
@@ -129,7 +132,7 @@ def watch_models(settings: Settings, queue: JobQueue) -> Hooks | None:
         return None
 
     def submit(form: Mapping[str, object], submitted_by: str) -> JobRecord:
-        return _checked_and_queued(form, settings, queue, local_mode=False, submitted_by=submitted_by)
+        return take_submission(form, settings, queue, local_mode=False, submitted_by=submitted_by)
 
     return Hooks(
         submit,
@@ -175,21 +178,18 @@ def serve(site: ASGIApp, settings: Settings) -> None:
 
 
 def take_submission(
-    form: Mapping[str, object], settings: Settings, queue: JobQueue, *, submitted_by: str = "local"
+    form: Mapping[str, object], settings: Settings, queue: JobQueue, *, local_mode: bool, submitted_by: str = "local"
 ) -> JobRecord:
-    """Check what the page's form sent, and queue it. Raises SubmissionRejected."""
-    if settings.space is not None:
-        raise SubmissionRejected(
-            "this board cannot know who you are yet, so it takes no submissions; run your own with `make run`"
-        )
-    return _checked_and_queued(form, settings, queue, local_mode=True, submitted_by=submitted_by)
+    """Check what somebody sent, and queue it in their name. Folders are taken in local mode alone.
 
-
-def _checked_and_queued(
-    form: Mapping[str, object], settings: Settings, queue: JobQueue, *, local_mode: bool, submitted_by: str
-) -> JobRecord:
+    Raises:
+        SubmissionRejected: with every fault of the form, or why the weights cannot be had.
+    """
     checked = check_submission(
-        form, local_mode=local_mode, resolve=lambda m, r: resolve_model(m, r, settings), submitted_by=submitted_by
+        form,
+        local_mode=local_mode,
+        resolve=lambda model, revision: resolve_model(model, revision, settings),
+        submitted_by=submitted_by,
     )
     return queue.submit(checked)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 # What a child process (engine, training) may inherit where it is set: no token is among them.
@@ -40,6 +40,8 @@ class Settings:
     """The page's address: loopback, unless this is a Space."""
     space: str | None = None
     """The Space's id where this runs on Hugging Face; None means local mode without login."""
+    oauth_client: tuple[tuple[str, str], ...] | None = field(default=None, repr=False)
+    """What Hugging Face gives a Space that lets people sign in; None where nobody can."""
     engine_python: str = sys.executable
     """The interpreter of the engine's environment, which has vLLM and TRL."""
     has_engine: bool = False
@@ -101,6 +103,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         port=_port(given.get("PORT", "7860")),
         host=given.get("OPEN_R1_HOST", "0.0.0.0" if space else "127.0.0.1"),
         space=space,
+        oauth_client=_oauth_client(given) if space else None,
         engine_python=given.get("ENGINE_PYTHON", str(default_python) if default_python.exists() else sys.executable),
         has_engine="ENGINE_PYTHON" in given or default_python.exists(),
         own_worker=given.get("OPEN_R1_WORKER", "1") != "0",
@@ -129,6 +132,18 @@ def _port(text: str) -> int:
     if not text.isdigit() or not 0 < int(text) < 65_536:
         raise SystemExit(f"error: PORT is {text!r}, expected a number from 1 to 65535")
     return int(text)
+
+
+def _oauth_client(given: Mapping[str, str]) -> tuple[tuple[str, str], ...] | None:
+    """The fields of `LoginSettings` that the environment gives; None without a client of our own."""
+    names = {
+        "client_id": "OAUTH_CLIENT_ID",
+        "client_secret": "OAUTH_CLIENT_SECRET",
+        "provider_url": "OPENID_PROVIDER_URL",
+        "scopes": "OAUTH_SCOPES",
+    }
+    found = tuple((field, given[name]) for field, name in names.items() if name in given)
+    return found if {"client_id", "client_secret"} <= {field for field, _ in found} else None
 
 
 def _count(given: Mapping[str, str], name: str, usual: int) -> int:

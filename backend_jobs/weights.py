@@ -75,8 +75,11 @@ def download(weights: Weights, settings: Settings, say: Callable[[str], None], c
 
 
 def resolve_model(model: str, revision: str | None, settings: Settings) -> ResolvedModel:
-    """The weights behind what a form names: a local folder's hash, or the Hub commit that a revision is now."""
-    if Path(model).is_dir():
+    """The weights behind what a form names: a local folder's hash, or the Hub commit that a revision is now.
+
+    On a Space a name is never a folder, whatever lies in the program's own.
+    """
+    if settings.space is None and Path(model).is_dir():
         return resolve_folder(Path(model))
     found = hub.resolve_commit(model, revision, token=settings.hub_token)
     return ResolvedModel(model=model, source=model, revision=revision, commit=found.commit)

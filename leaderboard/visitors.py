@@ -43,3 +43,11 @@ def signed_in(maintainers: frozenset[str]) -> Identify:
         return Visitor(name=name, maintainer=name in maintainers) if isinstance(name, str) and name else None
 
     return identify
+
+
+def not_theirs(job: JobRecord) -> str:
+    """Why somebody may not act on a job."""
+    return (
+        f"job {job.submission.id} is {job.submission.submitted_by}'s: only they and the board's maintainers may cancel "
+        "or retry it"
+    )

@@ -1,4 +1,4 @@
-"""What the surroundings decide, and what a Space does not do yet."""
+"""What the surroundings decide, and what a Space does otherwise."""
 
 from __future__ import annotations
 
@@ -39,10 +39,26 @@ def test_a_port_that_is_none_ends_with_one_line(port: str) -> None:
         read_settings({"PORT": port})
 
 
-def test_a_space_takes_no_submissions_while_it_has_no_login(tmp_path: Path) -> None:
+def test_a_space_takes_no_folder_by_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
     queue = StoreQueue(SqliteStore(tmp_path / "store.db"))
     settings = read_settings({"SPACE_ID": "owner/space"})
-    with pytest.raises(SubmissionRejected, match="takes no submissions"):
-        app.take_submission({"model": "a/b", "benchmarks": ["arithmetic"]}, settings, queue)
+    for model in (str(tmp_path / "owner" / "name"), "./owner/name", "local/name"):
+        with pytest.raises(SubmissionRejected):
+            app.take_submission({"model": model, "benchmarks": ["arithmetic"]}, settings, queue, local_mode=False)
     assert queue.jobs() == []
     assert settings.host == "0.0.0.0"
+
+
+def test_people_sign_in_where_a_space_has_a_client_for_it_and_nowhere_else() -> None:
+    client = {"OAUTH_CLIENT_ID": "id", "OAUTH_CLIENT_SECRET": "s3cret", "OPENID_PROVIDER_URL": "https://hub.example"}
+    settings = read_settings({"SPACE_ID": "owner/space", **client})
+    assert dict(settings.oauth_client or ()) == {
+        "client_id": "id",
+        "client_secret": "s3cret",
+        "provider_url": "https://hub.example",
+    }
+    assert "s3cret" not in repr(settings)
+    assert read_settings(client).oauth_client is None
+    assert read_settings({"SPACE_ID": "owner/space", "OAUTH_CLIENT_ID": "id"}).oauth_client is None

@@ -12,15 +12,7 @@ from leaderboard.api.encoding import PreparedAnswers
 from leaderboard.board import Board
 from leaderboard.contracts import BeatDesk, HookDesk, JobQueue, LiveBoard
 from leaderboard.types import JobRecord
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Visitor:
-    """Who sends a request: a name for records, and whether they may act on other people's jobs."""
-
-    name: str
-    maintainer: bool = False
-
+from leaderboard.visitors import Visitor
 
 Identify = Callable[[Request], Visitor | None]
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from leaderboard.api.context import ApiContext, Visitor
+from leaderboard.api.context import ApiContext
 from leaderboard.api.errors import NotAllowed, NotSignedIn, documented
 from leaderboard.api.models import JobId, JobView, Limit, Log, Offset, Page, job_view
 from leaderboard.api.results import page
@@ -20,6 +20,7 @@ from leaderboard.dataset.columns import REQUESTS, request_record
 from leaderboard.dataset.formats import Format
 from leaderboard.submissions import SubmissionForm
 from leaderboard.types import JobRecord, Status
+from leaderboard.visitors import Visitor, not_theirs
 
 ROWS = 100
 LOOK_S = 1.0
@@ -86,14 +87,14 @@ def router(context: ApiContext) -> APIRouter:
     @routes.post("/{job_id}/cancel", response_model=JobView, responses=documented(401, 403, 404, 409, 422, 503))
     def cancel(request: Request, job_id: JobId) -> Response:
         """End a job that is pending or running."""
-        _may_act(context, request, context.queue.find(job_id))
-        return json_response(_view(context, context.queue.cancel(job_id)))
+        visitor = _may_act(context, request, context.queue.find(job_id))
+        return json_response(_view(context, context.queue.cancel(job_id, by=visitor.name)))
 
     @routes.post("/{job_id}/retry", response_model=JobView, responses=documented(401, 403, 404, 409, 422, 503))
     def retry(request: Request, job_id: JobId) -> Response:
         """Set a failed job back to pending."""
-        _may_act(context, request, context.queue.find(job_id))
-        return json_response(_view(context, context.queue.retry(job_id)))
+        visitor = _may_act(context, request, context.queue.find(job_id))
+        return json_response(_view(context, context.queue.retry(job_id, by=visitor.name)))
 
     return routes
 
@@ -112,13 +113,11 @@ def _signed_in(context: ApiContext, request: Request) -> Visitor:
     return visitor
 
 
-def _may_act(context: ApiContext, request: Request, job: JobRecord) -> None:
+def _may_act(context: ApiContext, request: Request, job: JobRecord) -> Visitor:
     visitor = _signed_in(context, request)
-    if not visitor.maintainer and visitor.name != job.submission.submitted_by:
-        raise NotAllowed(
-            f"job {job.submission.id} is {job.submission.submitted_by}'s: only they and the board's maintainers may "
-            "cancel or retry it"
-        )
+    if not visitor.may_act_on(job):
+        raise NotAllowed(not_theirs(job))
+    return visitor
 
 
 def _look(context: ApiContext, job_id: str) -> JobView:

@@ -18,6 +18,7 @@ from leaderboard.site_routes import ASSETS, asset_link
 from leaderboard.types import JobRecord, Status
 from leaderboard.views import shell
 from leaderboard.views.markup import Html
+from leaderboard.visitors import Identify, Visitor, local_visitor
 
 QUIETLY: Mapping[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """How every event runs: at once, without a spinner over the page, and not as an endpoint of Gradio's own API."""
@@ -31,12 +32,14 @@ class PageContext:
     files: BoardFiles
     queue: JobQueue
     live: LiveBoard
-    submit: Callable[[dict[str, Any]], JobRecord]
-    """Checks a form and queues the job. Raises OpenR1Error with a message for people."""
+    submit: Callable[[dict[str, Any], str], JobRecord]
+    """Checks a form and queues the job in somebody's name. Raises OpenR1Error with a message for people."""
     training: TrainingLog
     """The training runs whose files are on this machine."""
     local_mode: bool
     """On this machine only, without login: folders may be submitted, and everybody may cancel and retry."""
+    identify: Identify = local_visitor
+    """Who has signed in, by the session of their request."""
     desk: SubmissionDesk | None = None
     """Looks at a form while it is typed; None where forms are checked at submission alone."""
 
@@ -44,6 +47,12 @@ class PageContext:
 def header(current: str, context: PageContext) -> None:
     """The site's name and its pages above a page; `current` is the page's address."""
     gr.HTML(f'<div class="board">{shell.header(current, local_mode=context.local_mode)}</div>', apply_default_css=False)
+
+
+def visitor(context: PageContext, request: gr.Request) -> Visitor | None:
+    """Who sends a request; None for somebody who has not signed in."""
+    inner = request.request
+    return context.identify(inner.session if inner is not None and "session" in inner.scope else {})
 
 
 def live_html(css_class: str = "", *, scripts: Sequence[str] = ("page.js",)) -> gr.HTML:

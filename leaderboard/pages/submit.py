@@ -9,11 +9,12 @@ import gradio as gr
 
 from evaluator.benchmarks import BENCHMARKS
 from evaluator.errors import OpenR1Error
-from leaderboard.pages.frame import QUIETLY, PageContext, header, live_html, or_refusal
+from leaderboard.pages.frame import QUIETLY, PageContext, header, live_html, or_refusal, visitor
 from leaderboard.submissions import LONGEST_NOTE, LONGEST_PATH
 from leaderboard.views import preflight as preflight_view
 from leaderboard.views import shell
 from leaderboard.views.markup import NOTHING, Html, fill, join
+from leaderboard.visitors import Visitor
 
 
 def submit_page(page: gr.Blocks, context: PageContext) -> None:
@@ -32,11 +33,12 @@ def submit_page(page: gr.Blocks, context: PageContext) -> None:
         with gr.Column(elem_classes="form-checks", scale=2):
             checks, prompt = live_html(scripts=("page.js", "form.js")), live_html()
 
-    def submit(*values: Any) -> str:
-        return _answer(context, _form(fields, values))
+    # Gradio hands the request to the parameter that is declared as one: it stands first, before the fields' values.
+    def submit(request: gr.Request, *values: Any) -> str:
+        return _answer(context, _form(fields, values), visitor(context, request))
 
-    def submit_trial(*values: Any) -> str:
-        return _answer(context, {**_form(fields, values), "trial": True})
+    def submit_trial(request: gr.Request, *values: Any) -> str:
+        return _answer(context, {**_form(fields, values), "trial": True}, visitor(context, request))
 
     def check(*values: Any) -> Html:
         return or_refusal(lambda: render_checks(context, _form(fields, values)))
@@ -72,9 +74,11 @@ def _about(form: Mapping[str, Any]) -> Html:
     return fill('<div hidden data-about="{model}"></div>', model=str(form.get("model") or "").strip())
 
 
-def _answer(context: PageContext, form: dict[str, Any]) -> str:
+def _answer(context: PageContext, form: dict[str, Any], visitor: Visitor | None) -> str:
+    if visitor is None:
+        return f'<div class="board">{shell.sign_in("submit")}</div>'
     try:
-        answer = shell.submitted(context.submit(form))
+        answer = shell.submitted(context.submit(form, visitor.name))
     except OpenR1Error as refusal:
         answer = shell.refused(str(refusal))
     return f'<div class="board">{answer}</div>'

@@ -38,7 +38,27 @@ def header(current: str, *, local_mode: bool) -> Html:
         '<button type="button" data-language="en" lang="en" translate="no">English</button></div></header>'
         '<div id="content" tabindex="-1"></div>',
         links=join(links),
-        mode=Html('<span class="mode">local mode, no login</span>') if local_mode else NOTHING,
+        mode=Html('<span class="mode">local mode, no login</span>') if local_mode else _account(current),
+    )
+
+
+def _account(current: str) -> Html:
+    """Signing in and out. Who has signed in stands on the page that asks for it: this one is the same for everybody."""
+    return fill(
+        '<span class="mode"><a href="login?back=/{current}">Sign in</a>'
+        '<form method="post" action="logout"><button type="submit" class="link">Sign out</button></form></span>',
+        current=current,
+    )
+
+
+def sign_in(back: str) -> Html:
+    """What somebody reads who must sign in first."""
+    return notice(
+        fill(
+            '<a href="login?back=/{back}">Sign in with Hugging Face</a> first: submissions are made in the name of an '
+            "account. Nothing is kept of it but the name.",
+            back=back,
+        )
     )
 
 

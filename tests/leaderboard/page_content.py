@@ -135,11 +135,15 @@ class MemoryQueue:
             raise JobNotFound(f"there is no job {job_id!r}")
         return self.records[job_id]
 
-    def cancel(self, job_id: str) -> JobRecord:
+    def cancel(self, job_id: str, *, by: str = "local") -> JobRecord:
         return self._move(job_id, {Status.PENDING, Status.RUNNING}, Status.CANCELLED)
 
-    def retry(self, job_id: str) -> JobRecord:
+    def retry(self, job_id: str, *, by: str = "local") -> JobRecord:
         return self._move(job_id, {Status.FAILED}, Status.PENDING)
+
+    def prioritize(self, job_id: str, priority: int, *, by: str = "local") -> JobRecord:
+        self.records[job_id] = replace(self.find(job_id), priority=priority)
+        return self.records[job_id]
 
     def _move(self, job_id: str, origins: set[Status], target: Status) -> JobRecord:
         record = self.find(job_id)

@@ -16,12 +16,13 @@ import pandas as pd
 import pytest
 
 from leaderboard.api.application import PREFIX, build_root
-from leaderboard.api.context import ApiContext, Visitor
+from leaderboard.api.context import ApiContext
 from leaderboard.board import Board
 from leaderboard.contracts import LiveState
 from leaderboard.sqlite_store import SqliteStore
 from leaderboard.submissions import ResolvedModel, check_submission
 from leaderboard.types import Failure, JobRecord, Status
+from leaderboard.visitors import Visitor
 from tests.leaderboard.measurements import measurement
 from tests.leaderboard.page_content import COMMIT, MemoryLive, MemoryQueue, job, measured, publish
 from tests.site import served

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from backend_jobs.run_log import FileTrainingLog
 from leaderboard.board import Board
 from leaderboard.board_files import BoardFiles
 from leaderboard.lengths import BINS, Length, histogram
@@ -26,7 +27,7 @@ def store(tmp_path: Path) -> SqliteStore:
 def shown(store: SqliteStore, model: str | None) -> Page:
     board = Board(store)
 
-    def submit(_: dict[str, object]) -> None:
+    def submit(_: dict[str, object], __: str) -> None:
         raise AssertionError("nothing is submitted here")
 
     context = PageContext(
@@ -35,6 +36,7 @@ def shown(store: SqliteStore, model: str | None) -> Page:
         queue=MemoryQueue(),
         live=MemoryLive(),
         submit=submit,  # type: ignore[arg-type]
+        training=FileTrainingLog(Path("no-runs")),
         local_mode=True,
     )
     return assert_harmless(render_model(context, model))

@@ -73,8 +73,8 @@ def site(browser: Browser, tmp_path: Path) -> Iterator[Site]:
     queue, live = MemoryQueue(fixed_jobs()), MemoryLive()
     live.publish(running_state(done=10))
 
-    def submit(form: dict[str, Any]) -> JobRecord:
-        return queue.submit(check_submission(form, local_mode=True, resolve=resolve))
+    def submit(form: dict[str, Any], by: str) -> JobRecord:
+        return queue.submit(check_submission(form, local_mode=True, resolve=resolve, submitted_by=by))
 
     board = Board(store, published_scores())
     files = BoardFiles(board)

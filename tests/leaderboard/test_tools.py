@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from gradio_client import Client
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 
+from backend_jobs.run_log import FileTrainingLog
 from leaderboard.api.application import build_root
 from leaderboard.api.context import ApiContext
 from leaderboard.board import Board
@@ -47,7 +49,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     board, queue, live = Board(store), MemoryQueue([job("j1", Status.PENDING)]), MemoryLive()
     context = ApiContext(board=board, queue=queue, live=live, submit=refuse, identify=lambda _: None, local_mode=False)
     root, files = build_root(context), BoardFiles(board)
-    page = PageContext(board=board, files=files, queue=queue, live=live, submit=refuse, local_mode=False)
+    no_runs = FileTrainingLog(Path("no-runs"))
+    page = PageContext(
+        board=board, files=files, queue=queue, live=live, submit=refuse, training=no_runs, local_mode=False
+    )
     mount_page(root, build_page(page), files)
     with served(root) as url:
         yield Site(url=url, board=board, keys=keys)

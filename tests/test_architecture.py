@@ -20,6 +20,7 @@ DOORS = {
     "scipy": "evaluator/statistics.py",
     "math_core": "leaderboard/formulas.py",
     "prometheus_client": "leaderboard/metrics.py",
+    "authlib": "leaderboard/login.py",
     "pandas": "leaderboard/table.py",
     "pyarrow": "leaderboard/table.py",
     "gradio": "leaderboard/pages/",

@@ -8,7 +8,7 @@ from typing import Any
 from backend_jobs.known_models import ModelConfig, model_config
 from backend_jobs.launching import launch_command
 from backend_jobs.memory import GIB, Change, MemoryEstimate, changes, estimate
-from backend_jobs.recipe_types import GrpoRecipe, HubModel, Recipe, TinyModel
+from backend_jobs.recipe_types import FolderModel, GrpoRecipe, HubModel, Recipe, RunModel, TinyModel
 from backend_jobs.recipes import recipe_hash
 from backend_jobs.train import run_folders
 from backend_jobs.training.job import JOB_FILE
@@ -78,12 +78,15 @@ def _lines(recipe: Recipe, settings: Settings, job: Path, model: ModelConfig) ->
 
 
 def _named(recipe: Recipe) -> str:
-    model = recipe.model
-    if isinstance(model, TinyModel):
-        return f"a fresh tiny {model.family}"
-    if isinstance(model, HubModel):
-        return model.repo
-    return getattr(model, "folder", None) or f"{model.run} at step {model.step}"  # type: ignore[union-attr]
+    match recipe.model:
+        case TinyModel(family=family):
+            return f"a fresh tiny {family}"
+        case HubModel(repo=repo):
+            return repo
+        case FolderModel(folder=folder):
+            return folder
+        case RunModel(run=run, step=step):
+            return f"{run} at step {step}"
 
 
 def _few(steps: tuple[int, ...]) -> str:

@@ -214,6 +214,7 @@ def _key_tag(keys: dict[str, str]) -> Callable[[Any], str | None]:
 
 MODEL_KEYS = {"builder": "tiny", "repo": "hub", "folder": "folder", "run": "run"}
 DATA_KEYS = {"generator": "arithmetic", "dataset": "hub"}
+Model = TinyModel | HubModel | FolderModel | RunModel
 AnyModel = Annotated[
     Annotated[TinyModel, Tag("tiny")]
     | Annotated[HubModel, Tag("hub")]

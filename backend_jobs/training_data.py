@@ -98,16 +98,18 @@ def _check_columns(recipe: Recipe, row: Mapping[str, Any]) -> None:
                 f"{place} names the column {column!r}, which the data do not have{nearest(column, there)}; "
                 f"the columns are: {', '.join(there)}"
             ) from None
-    known = not isinstance(recipe.data, HubData) or _is_known(recipe.data.dataset)
-    if not isinstance(recipe, GrpoRecipe) and not known and not columns_of(recipe) and "reasoning" not in row:
+    if not isinstance(recipe, GrpoRecipe) and isinstance(recipe.data, HubData) and not recipe.data.messages:
+        _check_layout(recipe.data.dataset, row)
+
+
+def _check_layout(dataset: str, row: Mapping[str, Any]) -> None:
+    """Without a column of messages, the dataset must be one that is known, or of the project's own schema."""
+    known = ALSO_KNOWN_AS.get(dataset, dataset) in DATASETS
+    if not known and "reasoning" not in row:
         raise RecipeRejected(
-            f"{recipe.data.dataset} is not a dataset whose layout is known here ({', '.join(DATASETS)}); name its "  # type: ignore[union-attr]
-            f"column of messages in data.messages; the columns are: {', '.join(sorted(row))}"
+            f"{dataset} is not a dataset whose layout is known here ({', '.join(DATASETS)}); name its column of "
+            f"messages in data.messages; the columns are: {', '.join(sorted(row))}"
         )
-
-
-def _is_known(dataset: str) -> bool:
-    return ALSO_KNOWN_AS.get(dataset, dataset) in DATASETS
 
 
 def _rows(recipe: Recipe, source: Source) -> Iterator[dict[str, Any]]:

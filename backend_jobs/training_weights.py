@@ -9,7 +9,7 @@ from pathlib import Path
 
 from backend_jobs import weights as hub_weights
 from backend_jobs.known_models import weights_folder
-from backend_jobs.recipe_types import HubModel, RunModel, TinyModel
+from backend_jobs.recipe_types import HubModel, Model, TinyModel
 from evaluator.checkpoint import local_checkpoint
 from settings import Settings
 
@@ -22,7 +22,7 @@ class Begins:
     parent: str | None = None
 
 
-def find_weights(model: object, settings: Settings, say: Callable[[str], None], cancelled: threading.Event) -> Begins:
+def find_weights(model: Model, settings: Settings, say: Callable[[str], None], cancelled: threading.Event) -> Begins:
     """Find the weights, downloading those of the Hub once, at the commit that the revision stands for.
 
     Raises:
@@ -36,7 +36,6 @@ def find_weights(model: object, settings: Settings, say: Callable[[str], None], 
         hub_weights.download(found, settings, say, cancelled)
         checkpoint = found.checkpoint
         return Begins(folder=checkpoint.path, parent=f"{checkpoint.model}@{checkpoint.commit}")
-    assert isinstance(model, RunModel) or hasattr(model, "folder")
-    folder = weights_folder(model, settings)  # type: ignore[arg-type]
+    folder = weights_folder(model, settings)
     here = local_checkpoint(folder)
     return Begins(folder=folder.resolve(), parent=f"{here.model}@{here.revision or here.commit}")

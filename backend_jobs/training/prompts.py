@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 import re
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 from datasets import Dataset
+from PIL import Image
 
 from backend_jobs.prompting import filled, gold_of, opened_answer, value_at
 from backend_jobs.recipe_types import GrpoRecipe
@@ -42,17 +46,29 @@ def prompt_rows(
                 "gold": gold_of(row, prompt.gold),
                 "row": json.dumps({column: value_at(row, column) for column in wanted}, default=str),
                 "group": number,
-                **({"image": row[prompt.image]} if prompt.image else {}),
+                **({"image": _image(row[prompt.image])} if prompt.image else {}),
             }
         )
     if too_long:
         limit = recipe.rollouts.max_prompt
         say(f"{too_long:,} of {len(rows):,} rows have a prompt of more than {limit} tokens: left out")
-    if not made:
+    wanted_prompts = _prompts_of_a_step(recipe)
+    if len(made) < wanted_prompts:
         raise SystemExit(
-            f"every prompt is longer than max_prompt {recipe.rollouts.max_prompt} tokens; raise it in the recipe"
+            f"one step asks {wanted_prompts} prompts, {len(made)} of {len(rows)} rows are short enough for max_prompt "
+            f"{recipe.rollouts.max_prompt}; take more data, smaller batches or a larger max_prompt"
         )
     return Dataset.from_list(made)
+
+
+def _prompts_of_a_step(recipe: GrpoRecipe) -> int:
+    answers = recipe.training.batch_size * recipe.training.accumulate * int(os.environ.get("WORLD_SIZE", "1"))
+    return answers // recipe.rollouts.generations
+
+
+def _image(stored: dict[str, str]) -> Any:
+    """An image from its bytes as they were written for this process."""
+    return Image.open(BytesIO(base64.b64decode(stored["base64"]))).convert("RGB")
 
 
 def _messages(recipe: GrpoRecipe, row: dict[str, Any]) -> list[dict[str, str]]:

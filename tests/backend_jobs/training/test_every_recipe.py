@@ -22,6 +22,7 @@ from settings import ROOT, Settings, read_settings
 
 RECIPES = sorted(path for kind in ("sft", "grpo") for path in (ROOT / "recipes" / kind).glob("*.yaml"))
 IMAGES = "qwen2_vl"
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
 def sees_images(path: Path) -> bool:
@@ -84,6 +85,21 @@ def test_an_image_recipe_trains_two_steps(path: Path, engine_python: str, tmp_pa
     _trained_two_steps(_train_all([path], settings, engine_python)[path], load_recipe(path))
 
 
+@pytest.mark.training
+def test_several_processes_train_one_run_together(engine_python: str, tmp_path: Path) -> None:
+    """Two processes through accelerate, here on the processor: one of them tells, saves and hands on."""
+    settings = smoke_settings(replace(read_settings(), data_dir=tmp_path))
+    recipe = smoke_recipe(load_recipe(ROOT / "recipes" / "sft" / "bespoke-stratos.yaml"))
+    recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update={"accumulate": 2})})
+    job = prepare_job(recipe, run_folders(settings, recipe.run), settings, threading.Event(), lambda _: None)
+    command = [engine_python, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+    command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    command += ["--module", "backend_jobs.training", str(job.work / JOB_FILE)]
+    ran = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-4000:]
+    _trained_two_steps(list(map(from_line, job.events.read_text().splitlines())), recipe)
+
+
 def _train_all(paths: list[Path], settings: Settings, python: str) -> dict[Path, list[TrainEvent]]:
     jobs = {}
     for path in paths:
@@ -91,8 +107,7 @@ def _train_all(paths: list[Path], settings: Settings, python: str) -> dict[Path,
         folders = run_folders(settings, recipe.run)
         jobs[path] = prepare_job(recipe, folders, settings, threading.Event(), lambda _: None)
     command = [python, "-m", "backend_jobs.training", *(str(job.work / JOB_FILE) for job in jobs.values())]
-    environment = {"PATH": "/usr/bin:/bin", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    ran = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr[-4000:]
     return {path: list(map(from_line, job.events.read_text().splitlines())) for path, job in jobs.items()}
 

@@ -50,19 +50,13 @@ def begin(path: Path, where: Settings) -> None:
     train(load_recipe(path), settings=where, on_event=lambda _: None, cancelled=threading.Event(), alone=True)
 
 
-KNOWS = "rollouts.generation is not a key here, did you mean 'generations'?"
-TORN = "write for example batch_size: 63, accumulate: 1, or generations: 8"
-NOT_KNOWN = "name its column of messages in data.messages"
-GSM8K = "openai/gsm8k\n  config: main"
-
-
 @pytest.mark.parametrize(
     ("name", "changes", "said"),
     [
         (
             "grpo/mini-r1",
             {"generations: 8": "generation: 8"},
-            KNOWS,
+            "rollouts.generation is not a key here, did you mean 'generations'?",
         ),
         (
             "grpo/mini-r1",

@@ -164,10 +164,10 @@ def grpo_text(name: str) -> str:
         "step: 300": f"step: {SFT_STEPS}",
         "steps: 200": f"steps: {GRPO_STEPS}",
         "warmup_steps: 5": "warmup_steps: 1",
-        "size: 6400": "size: 64",
-        "batch_size: 256": "batch_size: 16",
+        "size: 3200": "size: 64",
+        "batch_size: 128": "batch_size: 16",
         "save_every: 50": f"save_every: {SAVE_EVERY}",
-        "max_completion: 80": "max_completion: 12",
+        "max_completion: 56": "max_completion: 12",
         "beta: 0.0": "beta: 0.04",
         "  - {name: accuracy, weight: 1.0}": "  - {name: accuracy, weight: 1.0}\n  - {name: format, weight: 0.5}",
     }.items():

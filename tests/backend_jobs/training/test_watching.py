@@ -73,7 +73,7 @@ def test_a_line_of_another_version_is_counted_and_the_rest_is_shown(tmp_path: Pa
     told = FileTrainingLog(tmp_path).read("run")
     assert told is not None
     assert len(told.steps) == 1
-    assert "2 lines of 001.jsonl could not be read: another version wrote them" in told.notes
+    assert "2 lines of 001.jsonl could not be read: another version wrote it" in told.notes
 
 
 def test_nothing_outside_the_folder_is_read(tmp_path: Path) -> None:

@@ -50,7 +50,8 @@ def _read(run: str, files: tuple[tuple[Path, int], ...]) -> WatchedRun:
     for path, size in files:
         events, unread = _events(path, size)
         if unread:
-            notes |= {f"{unread} line{'s' if unread > 1 else ''} of {path.name} could not be read: another version wrote it": None}
+            lines = f"{unread} line{'s' if unread > 1 else ''} of {path.name}"
+            notes |= {f"{lines} could not be read: another version wrote it": None}
         for event in events:
             match event:
                 case Started():

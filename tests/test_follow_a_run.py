@@ -154,7 +154,7 @@ def try_one_problem(tab: Page) -> None:
     card = tab.locator("li.asked")
     expect(card).to_contain_text("finished")
     expect(card).to_contain_text("never ranked")
-    expect(card.locator(".trial")).to_contain_text("Arithmetic")
+    expect(card.locator("div.trial")).to_contain_text("Arithmetic")
     card.get_by_role("link", name="Submit the full run").click()
 
 

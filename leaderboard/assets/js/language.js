@@ -2,6 +2,7 @@
 // text, wherever a text appears: in our markup, in Gradio's and in what scripts draw. Numbers in a text are its gaps:
 // "# of # models" stands for every such text. Names, code and completions are never touched.
 
+const DICTIONARIES = ["zh.json", "zh_results.json"];
 const STORED = "open-r1-language";
 const KEPT = '[translate="no"], bdi, code, pre, script, style, textarea, math';
 const ATTRIBUTES = ["title", "placeholder", "aria-label", "alt"];
@@ -41,8 +42,9 @@ export function translated(text, dictionary) {
 
 export async function startTranslating() {
 	if (language !== "zh") return;
-	const response = await fetch(new URL("../zh.json", import.meta.url));
-	const dictionary = await response.json();
+	const files = DICTIONARIES.map((name) => fetch(new URL(`../${name}`, import.meta.url)));
+	const parts = await Promise.all(files.map(async (file) => (await file).json()));
+	const dictionary = Object.assign({}, ...parts);
 	const text = (node) => {
 		const chinese = node.parentElement?.closest(KEPT) ? null : translated(node.data, dictionary);
 		if (chinese !== null && chinese !== node.data) node.data = chinese;

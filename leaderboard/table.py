@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from hashlib import sha256
 from itertools import islice
 from typing import Any
@@ -174,17 +175,22 @@ def read_problems(data: bytes) -> list[ProblemRow]:
 def read_counts(data: bytes) -> SolvedCounts:
     """How often each problem of a result was solved, in the order of the problems' names. Raises TableUnreadable."""
     try:
-        table = pq.read_table(pa.BufferReader(data), columns=["problem_id", "n", "correct"])
-    except (pa.ArrowException, ValueError) as error:
+        file = pq.ParquetFile(pa.BufferReader(data))
+        table = file.read(columns=["problem_id", "n", "correct"], use_threads=False)
+        names = tuple(table["problem_id"].to_pylist())
+        columns = [table[name].to_numpy() for name in ("n", "correct")]
+    except (pa.ArrowException, KeyError, ValueError) as error:
         raise TableUnreadable(f"{len(data):,} bytes are no file of counts ({error}); restore it") from error
-    names = table["problem_id"].to_pylist()
+    problems, order = _problem_order(names)
+    n, correct = (array("H", column[order].astype("uint16").tobytes()) for column in columns)
+    return SolvedCounts(problems=problems, n=n, correct=correct)
+
+
+@lru_cache(maxsize=64)
+def _problem_order(names: tuple[str, ...]) -> tuple[str, list[int]]:
+    """What names a set of problems, and where each of them, in the order of their names, stands in a file."""
     order = sorted(range(len(names)), key=names.__getitem__)
-    n, correct = table["n"].to_pylist(), table["correct"].to_pylist()
-    return SolvedCounts(
-        problems=sha256("\0".join(names[place] for place in order).encode()).hexdigest(),
-        correct=array("H", (correct[place] for place in order)),
-        n=array("H", (n[place] for place in order)),
-    )
+    return sha256("\0".join(names[place] for place in order).encode()).hexdigest(), order
 
 
 def leaderboard_frame(entries: Sequence[BoardEntry]) -> Any:

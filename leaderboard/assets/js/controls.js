@@ -140,7 +140,9 @@ export function sectionLine({ section, rows }) {
 		"span",
 		{ class: "line" },
 		h("b", {}, standard ? "Standard protocol" : "Another protocol"),
-		h("span", { class: "words", title: section.words.join("; ") }, standard ? "every problem, all attempts, the same decoding" : `standard vs this: ${section.words.join("; ")}`),
+		standard
+			? h("span", { class: "quiet" }, "every problem, all attempts, the same decoding")
+			: h("span", { class: "words", title: section.words.join("; ") }, h("span", {}, "standard vs this:"), " ", h("span", {}, section.words.join("; "))),
 		h("span", { class: "quiet" }, `${format.count(rows)} ${rows === 1 ? "row" : "rows"}`),
 	);
 }

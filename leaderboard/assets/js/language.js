@@ -28,16 +28,33 @@ export function setLanguage(wanted) {
 	else location.replace(here);
 }
 
-// The text in Chinese, or null where the dictionary does not have it.
+// The text in Chinese, or null where the dictionary does not have it. Of a list ("a; b") and of a text with a count
+// ("a (3)") the parts are looked up.
 export function translated(text, dictionary) {
 	const trimmed = text.trim();
 	if (!trimmed) return null;
-	const numbers = trimmed.match(NUMBER) ?? [];
-	const found = dictionary[trimmed] ?? dictionary[trimmed.replace(NUMBER, "#")];
+	const filled = whole(trimmed, dictionary) ?? inParts(trimmed, dictionary);
+	return filled === null ? null : text.replace(trimmed, () => filled);
+}
+
+function whole(text, dictionary) {
+	const numbers = text.match(NUMBER) ?? [];
+	const found = dictionary[text] ?? dictionary[text.replace(NUMBER, "#")];
 	if (found === undefined) return null;
 	let next = 0;
-	const filled = found.replace(/#(\d)?/g, (_, place) => numbers[place ? place - 1 : next++] ?? "");
-	return text.replace(trimmed, () => filled);
+	return found.replace(/#(\d)?/g, (_, place) => numbers[place ? place - 1 : next++] ?? "");
+}
+
+function inParts(text, dictionary) {
+	const counted = text.match(/^(.+) (\([\d,]+\))$/);
+	if (counted) {
+		const named = translated(counted[1], dictionary);
+		return named === null ? null : `${named} ${counted[2]}`;
+	}
+	if (!text.includes("; ")) return null;
+	const parts = text.split("; ");
+	const found = parts.map((part) => whole(part, dictionary));
+	return found.every((part) => part === null) ? null : found.map((part, i) => part ?? parts[i]).join(";");
 }
 
 export async function startTranslating() {

@@ -141,9 +141,9 @@ def _outcome(answer: bytes) -> dict[str, Any]:
         found = json.loads(answer)
     except ValueError as error:
         raise SandboxFailed("the sandbox answers something else than JSON") from error
-    stages = [found.get("compile"), found.get("run")] if isinstance(found, dict) else []
-    failed = next((stage for stage in stages if isinstance(stage, dict) and stage.get("code") not in (0,)), None)
-    outcome = failed or (stages[-1] if stages else None)
+    compiled, ran = (found.get("compile"), found.get("run")) if isinstance(found, dict) else (None, None)
+    not_compiled = isinstance(compiled, dict) and (compiled.get("code") not in (0, None) or compiled.get("signal"))
+    outcome = compiled if not_compiled else ran
     if not isinstance(outcome, dict) or not isinstance(outcome.get("stdout"), str):
         raise SandboxFailed("the sandbox's answer lacks a run with its output")
     if outcome.get("status") in OUR_TROUBLE:

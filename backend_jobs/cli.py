@@ -144,7 +144,9 @@ def _reasoning_data(of: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     generate.add_argument("recipe", type=Path)
     generate.add_argument("--teacher", metavar="M", help="a Hub id, a local folder, or what --endpoint serves")
     generate.add_argument("--endpoint", metavar="URL", help="an OpenAI base URL ending in /v1, instead of an engine")
-    generate.add_argument("--limit", type=_positive, metavar="K", help="only the first K problems")
+    generate.add_argument(
+        "--limit", type=_positive, metavar="K", help="only the first K problems, as the run <run>-first-K"
+    )
     generate.add_argument("--concurrency", type=_positive, metavar="N", help="requests in flight (by its metrics)")
     generate.add_argument("--store", metavar="S", help="show the dataset's statistics on this board")
     generate.add_argument("--json", action="store_true", help="make the last line one JSON object")

@@ -108,12 +108,14 @@ def _described(recipe: GenerateRecipe, plan: GenerationPlan, settings: Settings)
 
 
 def _recipe(options: argparse.Namespace) -> GenerateRecipe:
-    return overridden(
+    recipe = overridden(
         load_generate_recipe(options.recipe),
         teacher__name=options.teacher,
         teacher__endpoint=options.endpoint,
         prompts__limit=options.limit,
     )
+    # A first look must not stand in the way of the whole run.
+    return recipe.model_copy(update={"run": f"{recipe.run}-first-{options.limit}"}) if options.limit else recipe
 
 
 def _publish(store: str | None, report: DatasetReport) -> None:

@@ -27,10 +27,10 @@ REASONS: Mapping[str, str] = {
     "too_long": "more tokens than asked for",
     "repetition": "a large part repeats itself",
     "language": "written in another language",
-    "duplicate_answer": "the same problem has this answer already",
     "unverified": "it could not be checked: a failure of ours",
     "no_answer": "no answer was found",
     "wrong": "the answer is wrong",
+    "duplicate_answer": "the same problem has this answer already",
     "pass_rate": "the problem is solved too often or too rarely",
     "surplus": "the problem has enough answers",
 }
@@ -75,10 +75,12 @@ def _own_fault(sample: Sample, filters: Filters, decontaminator: Decontaminator,
         return sample.failure
     if (fault := _form(sample, filters) or _content(sample, filters, decontaminator)) is not None:
         return fault
+    if filters.verified and sample.checked is not None:
+        return sample.checked
     if filters.duplicates and sample.text in seen:
         return Dropped(reason="duplicate_answer")
     seen.add(sample.text)
-    return sample.checked if filters.verified else None
+    return None
 
 
 def _form(sample: Sample, filters: Filters) -> Dropped | None:

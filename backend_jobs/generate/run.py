@@ -81,13 +81,12 @@ class GenerationRun:
         try:
             if first is None:
                 self._complete.put_nowait(None)
-                await self._write_shards(None)
+                await self._write_shards()
                 return
             async with open_engine() as engine:
                 self._meter.begin()
-                writing = asyncio.create_task(
-                    self._write_shards(engine.facts.version and f"{engine.facts.engine} {engine.facts.version}")
-                )
+                self._journal.note_engine(self._plan.key, engine.facts)
+                writing = asyncio.create_task(self._write_shards())
                 committing = asyncio.create_task(self._commit())
                 asking = asyncio.create_task(self._ask(engine, _chain(first, requests), concurrency, cancel))
                 await _together(asking, writing, committing)
@@ -145,8 +144,9 @@ class GenerationRun:
             del self._feed.open[shard.number]
             self._complete.put_nowait(shard)
 
-    async def _write_shards(self, engine: str | None) -> None:
+    async def _write_shards(self) -> None:
         """Write shards as they become complete, one at a time, until there are no more."""
+        facts = self._journal.engine(self._plan.key)  # where several engines answered, only what they share
         writer = ShardWriter(
             plan=self._plan,
             folder=self._folder,
@@ -154,7 +154,7 @@ class GenerationRun:
             spool=self._spool,
             checker=self._checker,
             decontaminator=self._decontaminator,
-            engine=engine,
+            engine=f"{facts.engine} {facts.version}" if facts.version else facts.engine,
             known=self._meter.tally,
         )
         while (shard := await self._complete.get()) is not None:

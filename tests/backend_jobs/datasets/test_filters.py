@@ -83,6 +83,8 @@ def test_an_answer_that_comes_twice_is_kept_once() -> None:
     twice = [sample(0), sample(1, reasoning=f"{PROSE} 0")]
     assert reasons(twice, duplicates=True) == [None, "duplicate_answer"]
     assert reasons(twice) == [None, None]
+    wrong_twice = [sample(0, **WRONG), sample(1, reasoning=f"{PROSE} 0", **WRONG)]
+    assert reasons(wrong_twice, duplicates=True, verified=True) == ["wrong", "wrong"]
 
 
 def test_the_shortest_answers_of_a_problem_are_kept() -> None:

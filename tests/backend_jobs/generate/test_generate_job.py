@@ -153,4 +153,4 @@ def test_generate_on_the_command_line_ends_with_one_object(tmp_path: Path) -> No
         )
     made = json.loads(done.stdout.splitlines()[-1])
     assert made["rows"] + sum(made["dropped"].values()) == 10
-    assert [report.name for report in read_reports(open_store(store))] == ["sums"]
+    assert [report.name for report in read_reports(open_store(store))] == ["sums-first-5"]

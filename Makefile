@@ -2,9 +2,10 @@
 SHELL := /bin/bash
 export HF_HOME ?= $(CURDIR)/.cache/huggingface
 PORT ?= 7860
+SPACE ?= deploy/space.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fast-test install
+.PHONY: help run test lint fast-test install deploy-space
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -23,6 +24,9 @@ test: lint  ## everything: lint, types, all tests (real vLLM, real training and 
 
 fast-test: lint  ## lint, types and the tests that start no engine, training or browser
 	.venv/bin/python -m pytest -n auto --dist loadgroup -m "not engine and not training and not browser"
+
+deploy-space: install  ## the Space, its settings and its dataset, as SPACE=deploy/space.yaml says; DRY_RUN=1 prints the steps
+	.venv/bin/python -m backend_jobs deploy-space $(SPACE) $(if $(DRY_RUN),--dry-run)
 
 lint:  ## ruff and strict mypy
 	scripts/install.sh dev

@@ -129,6 +129,11 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     )
 
 
+def secret_values(names: tuple[str, ...], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The values of some secrets, for whoever deploys a Space; those that the environment lacks are left out."""
+    return {name: environ[name] for name in names if environ.get(name)}
+
+
 def _port(text: str) -> int:
     if not text.isdigit() or not 0 < int(text) < 65_536:
         raise SystemExit(f"error: PORT is {text!r}, expected a number from 1 to 65535")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from backend_jobs import data_verbs, export_verbs, history_verbs, lighteval_verbs, store_verbs, verbs
+from backend_jobs import data_verbs, deploy, export_verbs, history_verbs, lighteval_verbs, store_verbs, verbs
 from backend_jobs.logs import log_to_stderr
 from backend_jobs.types import PartlyDone, WrongUsage
 from evaluator.benchmarks import BENCHMARKS
@@ -111,6 +111,7 @@ def parser(settings: Settings) -> argparse.ArgumentParser:
 
     _lighteval(of, settings)
     store_verbs.add_parser(of)
+    deploy.add_parser(of)
     export_verbs.add_parser(of, settings)
 
     _history(of, settings)

@@ -130,7 +130,8 @@ def _left(live: Sequence[LiveState], job: JobRecord) -> float | None:
 
 
 def _typical_seconds(jobs: Sequence[JobRecord]) -> float | None:
-    took = [seconds for job in jobs if (seconds := _took(job)) is not None][:LATEST_JOBS]
+    whole = (job for job in jobs if not job.submission.trial)
+    took = [seconds for job in whole if (seconds := _took(job)) is not None][:LATEST_JOBS]
     return median(took) if took else None
 
 

@@ -19,6 +19,7 @@ import multiprocessing
 import os
 import random
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -32,7 +33,6 @@ from urllib.request import urlopen
 
 from benchmarks.fake_server import MODEL
 from benchmarks.fault_proxy import PERMANENT, TRANSIENT
-from evaluator.engine import free_port
 from leaderboard.stores import open_store
 from settings import ROOT
 
@@ -41,6 +41,8 @@ IN_FLIGHT = 32
 TOKEN_S, SLOTS = 0.0004, 32
 VICTIMS = ("worker", "engine", "both")
 WAIT_S = 120.0
+OWN_PORTS = 20_000, 30_000
+"""Below Linux's range of ephemeral ports."""
 FORKS = multiprocessing.get_context("forkserver")
 PRELOADED = ["backend_jobs.verbs", "backend_jobs.cli", "evaluator.tasks", "evaluator.math_equality", "uvloop"]
 
@@ -115,7 +117,7 @@ class Scene:
     def __init__(self, folder: Path, given: Case) -> None:
         self.folder, self.case = folder, given
         self.journal, self.store, self.result = folder / "journal.db", folder / "store.db", folder / "result.json"
-        self.port, self.engine_port = free_port(), free_port()
+        self.port, self.engine_port = own_port(given.seed), own_port(given.seed)
         self.asked_log, self.proxy_log = folder / "asked.log", folder / "proxy.log"
         self.engine = self.start_engine()
         self.proxy = self._start("fault_proxy", self._proxy_flags())
@@ -166,6 +168,16 @@ class Scene:
         for process in (self.engine, self.proxy):
             process.kill()
             process.wait()
+
+
+def own_port(seed: int) -> int:
+    """A free port that the kernel gives to nobody by itself: while an engine is dead, no stranger may answer for it."""
+    chance = random.Random(f"{seed} {os.getpid()} {time.monotonic_ns()}")
+    while True:
+        port = chance.randrange(*OWN_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def run_case(given: Case, folder: Path) -> Found:
@@ -310,6 +322,8 @@ def main() -> None:
             rows[disturbed.fault or ""].append(found)
             if wrong := judged(found, calm):
                 print(f"WRONG {disturbed}: {wrong}", flush=True)
+            if seed % 20 == 19:
+                print(f"{seed + 1 - given.seed} runs", file=sys.stderr, flush=True)
         table(rows, calm)
         permanent(Path(folder))
 

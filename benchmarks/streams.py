@@ -42,6 +42,7 @@ SLOTS = 64
 TOKEN_S = 0.0002
 KILL_AT = 0.5
 PATIENCE_S = 180.0
+START_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,15 +180,22 @@ def server(folder: Path, slots: int) -> Iterator[int]:
 
 @contextmanager
 def answering_server(flags: list[str]) -> Iterator[int]:
-    """A deterministic server with these flags, as a process of its own; yields its port."""
+    """A deterministic server with these flags; yields its port."""
+    with answering_process(flags) as (_, port):
+        yield port
+
+
+@contextmanager
+def answering_process(flags: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A deterministic server as a process of its own; yields it and its port."""
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.fake_server", "--port", str(port), *flags]
     process = subprocess.Popen(command, cwd=ROOT)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + START_S
         while time.monotonic() < deadline and not answers(port):
             time.sleep(0.05)
-        yield port
+        yield process, port
     finally:
         process.kill()
         process.wait()

@@ -1,4 +1,4 @@
-"""inspect_ai: one task with epochs; a run that was killed is continued with `eval_retry`."""
+"""inspect_ai: one task with epochs; `eval_set` continues a run that was killed."""
 
 import os
 
@@ -10,24 +10,25 @@ def ask(task: Task) -> None:
     os.environ |= {"OPENAI_API_KEY": "none", "OPENAI_BASE_URL": task.url, "INSPECT_DISPLAY": "none"}
     import inspect_ai
     from inspect_ai.dataset import Sample
-    from inspect_ai.log import list_eval_logs
     from inspect_ai.model import GenerateConfig
     from inspect_ai.solver import generate
 
-    settings = {"max_connections": task.concurrency, "max_samples": task.concurrency, "log_dir": str(task.out)}
-    earlier = list_eval_logs(str(task.out))
-    if earlier:
-        logs = inspect_ai.eval_retry(earlier, **settings)
-    else:
-        asked = inspect_ai.Task(
-            dataset=[Sample(input=prompt) for prompt in task.prompts],
-            solver=generate(),
-            epochs=task.attempts,
-            config=GenerateConfig(temperature=0.6, top_p=0.95, max_tokens=task.max_tokens),
-            name="peers",
-        )
-        logs = inspect_ai.eval(asked, model=f"openai/{task.model}", model_args={"responses_api": False}, **settings)
-    if any(log.status != "success" for log in logs):
+    asked = inspect_ai.Task(
+        dataset=[Sample(input=prompt) for prompt in task.prompts],
+        solver=generate(),
+        epochs=task.attempts,
+        config=GenerateConfig(temperature=0.6, top_p=0.95, max_tokens=task.max_tokens),
+        name="peers",
+    )
+    done, logs = inspect_ai.eval_set(
+        [asked],
+        model=f"openai/{task.model}",
+        model_args={"responses_api": False},
+        max_connections=task.concurrency,
+        max_samples=task.concurrency,
+        log_dir=str(task.out),
+    )
+    if not done:
         raise RuntimeError(f"inspect_ai: {logs[0].error}")
 
 

@@ -33,6 +33,7 @@ from leaderboard.api.context import ApiContext
 from leaderboard.board import Board
 from leaderboard.board_files import BoardFiles
 from leaderboard.contracts import BeatDesk, JobQueue, LiveBoard
+from leaderboard.desk import OperatorDesk
 from leaderboard.hub_store import REFRESH_S
 from leaderboard.live import FileLive
 from leaderboard.login import LoginSettings, SameOrigin, install_login
@@ -76,7 +77,7 @@ def main() -> None:
     operation = Operation(settings, store, queue, live, keeper)
     operation.run(clock)
     clock.start()
-    site = watched(build_site(settings, board, queue, live, beats), operation)
+    site = watched(build_site(settings, board, queue, live, beats, operation.desk), operation)
     LOG.info("the board: http://%s:%d", "127.0.0.1" if settings.host == "0.0.0.0" else settings.host, settings.port)
     try:
         serve(site, settings)
@@ -86,7 +87,12 @@ def main() -> None:
 
 
 def build_site(
-    settings: Settings, board: Board, queue: JobQueue, live: LiveBoard, beats: BeatDesk | None = None
+    settings: Settings,
+    board: Board,
+    queue: JobQueue,
+    live: LiveBoard,
+    beats: BeatDesk | None = None,
+    operator: OperatorDesk | None = None,
 ) -> Starlette:
     """The page and the API over one board, as one application."""
     local_mode = settings.space is None
@@ -117,6 +123,7 @@ def build_site(
         training=FileTrainingLog(settings.data_dir / "training"),
         local_mode=local_mode,
         identify=identify,
+        operator=operator,
         desk=desk,
     )
     mount_page(root, build_page(context), files)

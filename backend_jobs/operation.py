@@ -8,6 +8,7 @@ from backend_jobs.housekeeping import GB, Housekeeping
 from backend_jobs.keeper import WorkerKeeper
 from backend_jobs.limits import NO_LIMITS, Limits
 from leaderboard.contracts import JobQueue, LiveBoard
+from leaderboard.desk import OperatorDesk
 from leaderboard.health import HealthWatch
 from leaderboard.metrics import Metrics
 from leaderboard.store import Store
@@ -44,6 +45,7 @@ class Operation:
             worker_alive=keeper.alive,
         )
         self.metrics = Metrics(self.watch.look, live)
+        self.desk = OperatorDesk(store=store, queue=queue, look=self.watch.look)
         self._alarms = Alarms(self.watch.look, webhook(settings.alert_webhook))
         self._housekeeping = Housekeeping(data_dir=settings.data_dir, queue=queue, reserve_bytes=reserve)
 

@@ -12,6 +12,7 @@ from evaluator.errors import OpenR1Error
 from leaderboard.board import Board
 from leaderboard.board_files import BoardFiles
 from leaderboard.contracts import JobQueue, LiveBoard, LiveState
+from leaderboard.desk import OperatorDesk
 from leaderboard.preflight import SubmissionDesk
 from leaderboard.runs import TrainingLog
 from leaderboard.site_routes import ASSETS, asset_link
@@ -40,6 +41,8 @@ class PageContext:
     """On this machine only, without login: folders may be submitted, and everybody may cancel and retry."""
     identify: Identify = local_visitor
     """Who has signed in, by the session of their request."""
+    operator: OperatorDesk | None = None
+    """What maintainers see and change; None where the board is only shown."""
     desk: SubmissionDesk | None = None
     """Looks at a form while it is typed; None where forms are checked at submission alone."""
 

@@ -17,6 +17,7 @@ from leaderboard.pages.datasets import datasets_page
 from leaderboard.pages.frame import PageContext
 from leaderboard.pages.leaderboard import leaderboard_page
 from leaderboard.pages.model import model_page
+from leaderboard.pages.operate import operate_page
 from leaderboard.pages.queue import queue_page
 from leaderboard.pages.result import result_page
 from leaderboard.pages.runs import runs_page
@@ -32,6 +33,7 @@ ROUTES: Mapping[str, Callable[[gr.Blocks, PageContext], None]] = {
     "submit": submit_page,
     "queue": queue_page,
     "about": about_page,
+    "operate": operate_page,
     "result": result_page,
     "model": model_page,
 }

@@ -62,6 +62,11 @@ def sign_in(back: str) -> Html:
     )
 
 
+def done(text: str) -> Html:
+    """What to tell somebody whose act was carried out."""
+    return notice(text)
+
+
 def charts_head() -> Html:
     """What the charts are made of."""
     return fill(

@@ -13,7 +13,7 @@ HUB=huggingface-hub==1.33.0
 # The last major version that hashes text: lighteval 0.13.0 hands it str, which 4.x refuses.
 XXHASH=xxhash==3.8.2
 # What the evaluator needs; the board's packages (gradio and the like) are left out.
-PACKAGES="lighteval|datasets|math-verify|aiohttp|uvloop|orjson|pebble|transformers|tokenizers|scipy|pydantic|PyYAML"
+PACKAGES="lighteval|datasets|math-verify|aiohttp|uvloop|orjson|transformers|tokenizers|scipy|pydantic|PyYAML"
 
 now=$(cat requirements.txt locks/app.txt "$0" | sha256sum)
 [[ -f $VENV/.installed && $(cat "$VENV/.installed") == "$now" ]] && exit 0

@@ -20,12 +20,13 @@ import pytest
 
 from evaluator.benchmarks import AIME_2024, GPQA_DIAMOND, MATH_500
 from evaluator.differences import differences
-from evaluator.engine_plan import plan_engine, server_command
+from evaluator.engine_plan import plan_engine
 from evaluator.errors import IncompleteMeasurement, PlanRejected
 from evaluator.grading_pool import GraderPool
 from evaluator.journal import Journal
 from evaluator.plan import generation_key, protocol_key
 from evaluator.samples import load_samples
+from evaluator.server_line import server_command
 from evaluator.types import Checkpoint, Sample, Sampling, UngradedReason, Verdict
 from leaderboard.board import Board
 from leaderboard.chart_data import charts_json

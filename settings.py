@@ -25,6 +25,7 @@ CHILD_VARIABLES = (
 ROOT = Path(__file__).resolve().parent
 JOBS_A_DAY, JOBS_AT_ONCE, LONGEST_QUEUE = 4, 2, 200
 DISK_RESERVE_GB = 2.0
+GRADING_LIMIT_S = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +80,8 @@ class Settings:
     """On a Space: jobs that wait or run in all."""
     disk_reserve_gb: float = DISK_RESERVE_GB
     """Kept free on the data folder's disk: below it old downloads are removed, and the board is not ready."""
+    grading_limit_s: int = GRADING_LIMIT_S
+    """CPU seconds for one answer that sympy must work out; six times as many at the second try. It moves no verdict."""
     alert_webhook: str | None = None
     """Where alerts are sent as JSON; it may hold a secret, so it is never logged."""
     log_as_json: bool = False
@@ -123,6 +126,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         jobs_at_once=_count(given, "OPEN_R1_JOBS_AT_ONCE", JOBS_AT_ONCE),
         longest_queue=_count(given, "OPEN_R1_LONGEST_QUEUE", LONGEST_QUEUE),
         disk_reserve_gb=_amount(given, "OPEN_R1_DISK_RESERVE_GB", DISK_RESERVE_GB),
+        grading_limit_s=_count(given, "OPEN_R1_GRADING_LIMIT_S", GRADING_LIMIT_S),
         alert_webhook=_address(given, "OPEN_R1_ALERT_WEBHOOK"),
         log_as_json=given.get("OPEN_R1_LOG") == "json",
         child_environment=tuple((name, given[name]) for name in CHILD_VARIABLES if name in given),

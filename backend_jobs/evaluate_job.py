@@ -123,7 +123,7 @@ async def _run(
     journal_path = ask.journal or default_journal(settings, prepared.checkpoint)
     journal_path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with Journal(journal_path) as journal, GraderPool(workers=grading_workers()) as grader:
+        with Journal(journal_path) as journal, grading(settings) as grader:
             measurements = await evaluate(
                 prepared.evaluations,
                 open_engine=lambda: _open_engine(prepared, settings, news.say, cancelled),
@@ -182,6 +182,11 @@ async def _prepare(ask: Ask, settings: Settings, say: Callable[[str], None]) -> 
 def default_journal(settings: Settings, checkpoint: Checkpoint) -> Path:
     """Where the answers of one model are kept unless `--journal` says otherwise."""
     return settings.data_dir / "journals" / f"{board_name(checkpoint.model)}.db"
+
+
+def grading(settings: Settings) -> GraderPool:
+    """The grading processes of a run."""
+    return GraderPool(workers=grading_workers(), cpu_limit_s=settings.grading_limit_s)
 
 
 def grading_workers() -> int:

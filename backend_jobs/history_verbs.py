@@ -36,7 +36,7 @@ def regrade(options: argparse.Namespace, settings: Settings) -> Result:
     """Grade stored attempts again with the current grader, without an engine."""
     store = open_store(options.store, settings)
     bars = Bars()
-    with GraderPool(workers=len(os.sched_getaffinity(0))) as grader:
+    with GraderPool(workers=len(os.sched_getaffinity(0)), cpu_limit_s=settings.grading_limit_s) as grader:
 
         def one(result_id: str) -> Outcome:
             return regrade_result(
@@ -138,7 +138,7 @@ def budget(options: argparse.Namespace, settings: Settings) -> Result:
     ]
     if len(answered) < len(attempts):
         raise PlanRejected(f"the server of result {row.plan_key} did not count its tokens, so nothing can be cut")
-    with GraderPool(workers=len(os.sched_getaffinity(0))) as grader:
+    with GraderPool(workers=len(os.sched_getaffinity(0)), cpu_limit_s=settings.grading_limit_s) as grader:
         points = exact(
             answered,
             sorted(set(options.at)),

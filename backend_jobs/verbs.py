@@ -24,7 +24,7 @@ from backend_jobs.data_verbs import plan_generation
 from backend_jobs.demo import recipe_submission
 from backend_jobs.evaluate_job import (
     Ask,
-    grading_workers,
+    grading,
     prepare,
     run_evaluation,
 )
@@ -49,7 +49,6 @@ from evaluator.benchmarks import benchmark
 from evaluator.devices import Devices, find_devices, this_processor
 from evaluator.errors import OpenR1Error, PlanRejected
 from evaluator.grade_file import grade_file
-from evaluator.grading_pool import GraderPool
 from evaluator.hardware import named_devices
 from evaluator.measure import report
 from evaluator.prepare import Options
@@ -204,7 +203,7 @@ def grade(options: argparse.Namespace, settings: Settings) -> Result:
         return {sample.problem_id: sample.target for sample in samples}
 
     with (
-        GraderPool(workers=grading_workers()) as pool,
+        grading(settings) as pool,
         FileAudit(scores=options.scores) if options.audit else nullcontext() as audited,
     ):
         summary = grade_file(

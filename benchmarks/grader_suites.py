@@ -2,8 +2,9 @@
 
     .venv/bin/python -m benchmarks.grader_suites --data DIR
 
-DIR holds `graders/triples.jsonl`: rows with suite, gold, pred, expected. Prints one line per suite, then every case in
-which we disagree with the suite and the rule of docs/grading.md that says why.
+DIR holds `graders/triples.jsonl`, rows with suite, gold, pred, expected, and `graders/extraction_cases.jsonl`, rows
+with suite, input and expected, the answer that is to be found in the input. Prints one line per suite, then every case
+in which we disagree with the suite and the rule of docs/grading.md that says why.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ POLICIES = {
     ("test_format_error_no_delimiter", ""): "format",
     ("test_format_error_no_boxed_answer", ""): "format",
     ("test_custom_config_values", ""): "format",
+    ("test_get_multiple_choice_answer", "No letter"): "no answer",
+    ("test_extraction", "no structure"): "search",
 }
 """(test, how the prediction begins) of a disagreement: the rule in docs/grading.md that we follow instead."""
 
@@ -90,9 +93,25 @@ def main() -> None:
 
 
 def cases(data: Path) -> list[dict[str, Any]]:
-    """The cases that have one text as gold and one as prediction."""
-    rows = map(json.loads, (data / "graders" / "triples.jsonl").read_text(encoding="utf-8").splitlines())
-    return [row for row in rows if isinstance(row["gold"], str) and isinstance(row["pred"], str)]
+    """The cases that have one text as gold and one as prediction; what is to be extracted is a gold too."""
+    triples = read_jsonl(data / "graders" / "triples.jsonl")
+    found = (
+        row
+        | {
+            "gold": "" if row["expected"] is None else str(row["expected"]),
+            "pred": row["input"],
+            # Nothing to be found: then nothing is right.
+            "expected": row["expected"] not in (None, ""),
+            "kind": "mcq" if "choice" in row["test"] else "math",
+        }
+        for row in read_jsonl(data / "graders" / "extraction_cases.jsonl")
+    )
+    return [row for row in (*triples, *found) if isinstance(row["gold"], str) and isinstance(row["pred"], str)]
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Every row of a file."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def run(these: Sequence[dict[str, Any]]) -> list[Result]:

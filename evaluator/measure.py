@@ -182,7 +182,8 @@ def _require_whole(
         f"score on it. The first is attempt {first[1]} of problem {first[0]}{_detail(first, refused, graded)}. The "
         "answers that arrived are in the journal: run it again to ask for what is not answered and to grade what is "
         "not graded; to ask once more for what was refused or timed out, remove the cause and add --retry-refused (on "
-        "the board: retry the job)"
+        "the board: retry the job); an answer that sympy could not work out in time gets more of it where "
+        "OPEN_R1_GRADING_LIMIT_S (CPU seconds) is raised"
     )
 
 

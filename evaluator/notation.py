@@ -28,13 +28,20 @@ NAMED = re.compile(
 )
 RELATION = re.compile(r"\\(?:le|leq|ge|geq|lt|gt|ne|neq|in|approx|equiv)(?![a-z])")
 PERCENT = re.compile(r"\s*\\?%\s*$")
+NUMBER_WORDS = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
+)
+"""In order, so that the place of each is its value."""
 WORDS = re.compile(
     r"\\(?:text|textbf|textit|mathrm|mathbf)\s*\{\s*\(?([A-Za-z][A-Za-z ]+?)\)?\s*\}|([A-Za-z][A-Za-z ]*[A-Za-z])"
 )
 
 
 def plain_notation(text: str) -> str:
-    """An answer with unambiguous notation for digit groups, ordinals, percent, lists and sign pairs."""
+    """An answer in unambiguous notation: number words, digit groups, ordinals, percent, lists and sign pairs."""
+    if (word := words(text)) in NUMBER_WORDS:
+        return str(NUMBER_WORDS.index(word))
     if "\\begin" not in text:
         text = DOUBLE_ESCAPE.sub(r"\\", text)
     text = FORMULA_MARK.sub("", text)

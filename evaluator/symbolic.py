@@ -31,8 +31,10 @@ def prove(gold: object, answer: object) -> bool | None:
     if gold in UNDEFINED or answer in UNDEFINED:
         # Two clock times, 12:00 and 1:00, both parse as a division by zero.
         return False
-    if _leaves_work(gold) or (_leaves_work(answer) and not _holds(gold, CALCULATIONS)):
+    if _is_long(gold) or _is_long(answer):
         return bool(gold == answer)
+    if _is_calculation(answer) and not _is_calculation(gold):
+        return False
     if isinstance(gold, sympy.Eq) and isinstance(answer, sympy.Eq) and _same_equation(gold, answer):
         return True
     if isinstance(gold, sympy.Set) and isinstance(answer, And | Relational) and not isinstance(answer, sympy.Eq):
@@ -45,32 +47,35 @@ def prove(gold: object, answer: object) -> bool | None:
     return True if equal_numbers(gold, answer) else None
 
 
-def _leaves_work(expression: Any) -> bool:
-    """Whether an expression is still a calculation to be carried out.
+def _is_calculation(expression: object) -> bool:
+    """Whether an expression holds an integral, a limit, a derivative, or an endless sum or product."""
+    return _holds(expression, CALCULATIONS) or any(
+        limit.is_infinite for limits in _limits(expression) for limit in limits[1:]
+    )
 
-    That is an integral, a limit, a derivative, an endless sum or product, or a finite one of more than MOST_TERMS
-    terms, nested ones multiplied.
-    """
-    if not isinstance(expression, sympy.Basic):
-        return False
-    if expression.has(*CALCULATIONS):
-        return True
-    terms = 1.0
-    for iterated in expression.atoms(sympy.Sum, sympy.Product):
-        terms *= math.prod(_terms(limits) for limits in iterated.limits)
-    return terms > MOST_TERMS
+
+def _is_long(expression: object) -> bool:
+    """Whether an expression holds a finite sum or product of more than MOST_TERMS terms, nested ones multiplied."""
+    return math.prod(_terms(limits) for limits in _limits(expression)) > MOST_TERMS
 
 
 def _holds(expression: object, kinds: tuple[type, ...]) -> bool:
     return isinstance(expression, sympy.Basic) and bool(expression.has(*kinds))
 
 
+def _limits(expression: object) -> list[Any]:
+    """(index, lower, upper) of every sum and product in an expression."""
+    if not isinstance(expression, sympy.Basic):
+        return []
+    return [limits for iterated in expression.atoms(sympy.Sum, sympy.Product) for limits in iterated.limits]
+
+
 def _terms(limits: Any) -> float:
-    """Terms between two limits, found without expanding them; 1 where they are symbolic."""
+    """Terms between two limits, found without expanding them; 1 where they are symbolic or infinite."""
     if len(limits) != 3 or not limits[1].is_Integer:
         return 1.0
-    upper = math.inf if limits[2].is_infinite else _at_least(limits[2])
-    return 1.0 if math.isnan(upper) else upper - float(limits[1]) + 1
+    upper = _at_least(limits[2])
+    return 1.0 if math.isnan(upper) or limits[2].is_infinite else upper - float(limits[1]) + 1
 
 
 def _same_equation(gold: sympy.Eq, answer: sympy.Eq) -> bool:

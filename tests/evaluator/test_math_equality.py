@@ -49,6 +49,8 @@ ROOT = Path(__file__).resolve().parents[2]
         ("\\text{(B)}", "B"),
         ("\\text{(B)}", "(B)"),
         ("\\text{ellipse}", "Ellipse"),
+        ("5", "\\text{five}"),
+        ("\\text{twelve}", "12"),
         ("\\text{Evelyn}", "\\textbf{Evelyn}"),
         ("x=5", "5"),
         ("5", "x = 5"),
@@ -89,6 +91,7 @@ def test_restyled_answers_are_equal(gold: str, answer: str) -> None:
         ("F_n = \\sum_{k=0}^{n-1} F_k", "F_n = \\sum_{k=0}^{n-2} F_k"),
         ("x = 5", "y = 6"),
         ("\\text{even}", "odd"),
+        ("6", "\\text{five}"),
         ("4", "4, \\frac{7}{2}"),
         ("4", "4,000"),
         ("\\frac{1}{3}", "0.333"),
@@ -274,6 +277,7 @@ def test_a_calculation_left_to_be_carried_out_is_no_final_answer_unless_it_is_th
 ) -> None:
     assert not equal(target, answer)
     assert equal(answer, answer.replace(" ", "  "))
+    assert equal(answer, target)
 
 
 @pytest.mark.parametrize(

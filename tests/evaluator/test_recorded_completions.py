@@ -93,6 +93,9 @@ FLOORS = {
     "trl-reasoning_accuracy_reward": 0.71,
     "open-r1-accuracy_reward": 1.0,
     "rllm-math_reward": 0.76,
+    "skythought-extraction": 0.96,
+    "tinker-extraction": 1.0,
+    "bwu-math500-eval": 0.83,
 }
 """The share judged as each suite expects. What is missing to 1 is policy: the next test."""
 

@@ -92,6 +92,7 @@ def parser(settings: Settings) -> argparse.ArgumentParser:
     _how_to_measure(evaluate)
     evaluate.add_argument("--journal", type=Path, metavar="F", help="keep (and take) completions in this file")
     evaluate.add_argument("--events", type=Path, metavar="F", help="append what happens there, one JSON object a line")
+    evaluate.add_argument("--answer-timeout", type=_positive, metavar="S", help="seconds an answer may take (3 h)")
     evaluate.add_argument("--retry-refused", action="store_true", help="ask again for what an engine refused before")
     evaluate.add_argument("--store", metavar="S", help="publish the rows there; without it nothing is published")
     evaluate.add_argument("--json", action="store_true", help="make the last line one JSON object")

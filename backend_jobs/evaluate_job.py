@@ -27,6 +27,7 @@ from evaluator.journal import Journal
 from evaluator.journal_parts import Parts
 from evaluator.plan import requests
 from evaluator.prepare import Evaluation, Options, PromptFacts, load_all, local_prompt_facts, make_plans
+from evaluator.retry import RetryPolicy
 from evaluator.types import Checkpoint, Measurement, Progress, Sample
 from settings import Settings
 
@@ -55,6 +56,8 @@ class Ask:
     parts: Parts | None = None
     """Where answers are shared with other machines that may take the work over."""
     journal: Path | None = None
+    answer_timeout_s: float | None = None
+    """How long one answer may take; None means the engine's own limit."""
     retry: str | None = None
     """The occasion on which a person said that what an engine refused may be asked once more; each counts once."""
     patient: bool = False
@@ -130,6 +133,7 @@ async def _run(
                 journal=journal,
                 grader=grader,
                 concurrency=ask.options.concurrency,
+                policy=RetryPolicy(answer_timeout_s=ask.answer_timeout_s) if ask.answer_timeout_s else RetryPolicy(),
                 priors=ask.priors,
                 parts=ask.parts,
                 on_progress=news.show,

@@ -313,6 +313,7 @@ def _ask(options: argparse.Namespace) -> Ask:
         options=chosen,
         endpoint=endpoint,
         more_endpoints=tuple(others),
+        answer_timeout_s=getattr(options, "answer_timeout", None),
         journal=getattr(options, "journal", None),
         retry=f"by hand, {time.time_ns()}" if getattr(options, "retry_refused", False) else None,
     )

@@ -138,11 +138,9 @@ def _served(endpoint: Endpoint, alive: Callable[[], None] | None) -> Served:
 
 
 def _most_each(servers: int, concurrency: int | None, requests: int | None) -> int:
-    """How many connections one server may get."""
-    wanted = servers * MOST if concurrency is None else concurrency
-    if requests is not None:
-        wanted = min(wanted, max(requests, 1))
-    return max(1, -(-allow_connections(1 if concurrency is None else wanted, wanted) // servers))
+    """How many connections one server may get: with one left, all requests may be there."""
+    each = min(MOST if concurrency is None else concurrency, max(requests, 1) if requests is not None else MOST)
+    return max(1, allow_connections(1 if concurrency is None else each, each * servers) // servers)
 
 
 class _Stream:
@@ -212,7 +210,7 @@ class _Stream:
             replica = min(open_, key=Replica.filling)
             replica.slots += 1
             self._start(self._slot(replica, request))
-        if self.backlog.over() and all(replica.slots == 0 for replica in self.replicas):
+        if self.backlog.over() and all(replica.slots == replica.resting for replica in self.replicas):
             self.ended.set_result(None)
 
     def summary(self) -> StreamSummary:
@@ -254,7 +252,9 @@ class _Stream:
             while request is not None:
                 turned_away = turned_away + 1 if await self._ask(replica, request) else 0
                 if turned_away:
+                    replica.resting += 1
                     await asyncio.sleep(self.policy.delay_s(turned_away))
+                    replica.resting -= 1
                 request = self.backlog.take() if replica.keeps_slot() else None
         finally:
             replica.slots -= 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
 
@@ -17,6 +18,7 @@ from evaluator.journal_parts import Parts, fetch_parts, keep_sending, send_all
 from evaluator.lengths import expected_tokens
 from evaluator.order import LengthOrder
 from evaluator.prepare import Evaluation
+from evaluator.retry import RetryPolicy
 from evaluator.track import Track
 from evaluator.types import Measurement, Progress, Request, StreamRecord
 
@@ -38,6 +40,7 @@ async def evaluate(
     on_progress: OnProgress,
     cancel: asyncio.Event,
     concurrency: int | None = None,
+    policy: RetryPolicy | None = None,
     priors: Priors | None = None,
     parts: Parts | None = None,
     retry: str | None = None,
@@ -65,9 +68,16 @@ async def evaluate(
             if retry is not None:
                 journal.forget_refusals(track.key, because=retry)
             track.resume()
+        asking = _Asking(
+            open_engine=open_engine,
+            concurrency=concurrency,
+            policy=policy or RetryPolicy(),
+            order=_order(tracks, priors or {}),
+            cancel=cancel,
+        )
         background = [_report(tracks, on_progress), *(track.grading.run() for track in tracks)]
         async with _shared(tracks, journal, parts) as sending:
-            await _while([*background, sending], _carry_out(tracks, open_engine, concurrency, priors or {}, cancel))
+            await _while([*background, sending], _carry_out(tracks, asking))
         return [await asyncio.to_thread(track.measurement) for track in tracks]
 
 
@@ -120,24 +130,26 @@ async def _claim(claims: ExitStack, journal: Journal, key: str, *, patient: bool
             return
 
 
-async def _carry_out(
-    tracks: Sequence[Track], open_engine: OpenEngine, concurrency: int | None, priors: Priors, cancel: asyncio.Event
-) -> None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Asking:
+    """How missing answers are asked for."""
+
+    open_engine: OpenEngine
+    concurrency: int | None
+    policy: RetryPolicy
+    order: LengthOrder
+    cancel: asyncio.Event
+
+
+async def _carry_out(tracks: Sequence[Track], asking: _Asking) -> None:
     missing = [request for track in tracks for request in track.missing()]
     if missing:
-        await _ask(tracks, missing, open_engine, concurrency, _order(tracks, priors), cancel)
+        await _ask(tracks, missing, asking)
     for track in tracks:
         await track.all_graded()
 
 
-async def _ask(
-    tracks: Sequence[Track],
-    missing: Sequence[Request],
-    open_engine: OpenEngine,
-    concurrency: int | None,
-    order: LengthOrder,
-    cancel: asyncio.Event,
-) -> None:
+async def _ask(tracks: Sequence[Track], missing: Sequence[Request], asking: _Asking) -> None:
     by_key = {track.key: track for track in tracks}
     asked = [by_key[key] for key in dict.fromkeys(request.generation_key for request in missing)]
     for track in asked:
@@ -149,19 +161,20 @@ async def _ask(
         for track in asked:
             track.journal.note_stream(track.key, record)
 
-    async with open_engine() as engine:
+    async with asking.open_engine() as engine:
         for track in tracks:
             track.served_by(engine.facts)
         with engine.explained():
             await stream(
                 missing,
                 engine.servers(),
-                concurrency=concurrency,
-                order=order,
+                concurrency=asking.concurrency,
+                policy=asking.policy,
+                order=asking.order,
                 on_answer=lambda request, answer: by_key[request.generation_key].take(answer),
                 on_state=lambda state: _tell(asked, state),
                 on_summary=keep,
-                cancel=cancel,
+                cancel=asking.cancel,
             )
 
 

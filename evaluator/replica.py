@@ -51,7 +51,11 @@ class ReplicaState:
 
 
 class Replica:
-    """The mutable side of one server. `slots` are the coroutines that work for it, `in_flight` what was sent."""
+    """The mutable side of one server.
+
+    `slots` are the coroutines that work for it, `resting` those that were turned away and wait a moment without a
+    request, `in_flight` what was sent.
+    """
 
     def __init__(self, served: Served, *, policy: RetryPolicy, clock: Callable[[], float], controller: Controller):
         self.served, self.policy, self.controller = served, policy, controller
@@ -59,7 +63,7 @@ class Replica:
         self.connection = Connection(served.endpoint, policy)
         self.standing = Standing.OPEN
         self.hold_until = 0.0
-        self.slots = self.in_flight = self.most_in_flight = 0
+        self.slots = self.resting = self.in_flight = self.most_in_flight = 0
         self.suspicions = self.in_a_row = 0
         self.unwell_since: float | None = None
         self.renewing = False

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from evaluator.journal import Journal
 from evaluator.process import group_members
 from settings import ROOT
 from tests.evaluator.test_process import wait_until
@@ -106,3 +109,43 @@ def test_the_engine_dies_with_an_evaluation_that_is_killed_with_sigkill(checkpoi
     process.wait()
     watcher.done.set()
     assert wait_until(lambda: not any(group_members(group) for group in watcher.groups), 30)
+
+
+def test_two_servers_share_the_work_and_one_that_is_killed_is_lost_to_nobody(checkpoint: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "backend_jobs", "evaluate", "--model", str(checkpoint), "--replicas", "2"]
+    command += ["--benchmark", "arithmetic", "--limit", "100", "--max-tokens", "96", "--json"]
+    journal = tmp_path / "journal.db"
+    process = subprocess.Popen(
+        [*command, "--journal", str(journal)],
+        cwd=ROOT,
+        env={**os.environ, "OPEN_R1_DATA": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    watcher = Watcher(process.pid)
+    watcher.start()
+    assert wait_until(lambda: answers_in(journal) >= 20 or process.poll() is not None, 500), "no answer arrived"
+    if process.poll() is None:
+        os.killpg(sorted(watcher.groups)[-1], signal.SIGKILL)
+    output, errors = process.communicate(timeout=500)
+    watcher.done.set()
+    watcher.join()
+    assert process.returncode == 0, errors.decode()[-3000:]
+    result = json.loads(output.decode().splitlines()[-1])
+    assert result["engine"]["replicas"] == 2
+    assert sum(result["verdicts"].values()) == answers_in(journal) == 400
+    with Journal(journal) as kept:
+        (record,) = kept.streams(result["generation_key"])
+    assert sum(replica.answered for replica in record.replicas) == 400
+    assert min(replica.answered for replica in record.replicas) > 0
+    assert sum(replica.transient_faults for replica in record.replicas) > 0
+    assert all(point.kv_usage is not None for replica in record.replicas for point in replica.history[1:])
+
+
+def answers_in(journal: Path) -> int:
+    """How many answers a journal holds; 0 where there is none yet."""
+    try:
+        with sqlite3.connect(f"{journal.as_uri()}?mode=ro", uri=True) as database:
+            return int(database.execute("SELECT count(*) FROM answers").fetchone()[0])
+    except sqlite3.OperationalError:
+        return 0

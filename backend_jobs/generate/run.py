@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, suppress
 
 from backend_jobs.datasets.decontaminate import Decontaminator
+from backend_jobs.generate.beside import Beside
 from backend_jobs.generate.checks import Checker
 from backend_jobs.generate.feed import Feed
 from backend_jobs.generate.meter import Meter
@@ -147,20 +148,21 @@ class GenerationRun:
     async def _write_shards(self) -> None:
         """Write shards as they become complete, one at a time, until there are no more."""
         facts = self._journal.engine(self._plan.key)  # where several engines answered, only what they share
-        writer = ShardWriter(
-            plan=self._plan,
-            folder=self._folder,
-            journal=self._journal,
-            spool=self._spool,
-            checker=self._checker,
-            decontaminator=self._decontaminator,
-            engine=f"{facts.engine} {facts.version}" if facts.version else facts.engine,
-            known=self._meter.tally,
-        )
-        while (shard := await self._complete.get()) is not None:
-            done = await writer.write(shard)
-            self._meter.written(done)
-            await asyncio.to_thread(self._on_shard, done)
+        with Journal(self._journal.path) as journal, Beside("shards") as beside:
+            writer = ShardWriter(
+                plan=self._plan,
+                folder=self._folder,
+                journal=journal,
+                spool=self._spool,
+                checker=self._checker,
+                decontaminator=self._decontaminator,
+                engine=f"{facts.engine} {facts.version}" if facts.version else facts.engine,
+                known=self._meter.tally,
+            )
+            while (shard := await self._complete.get()) is not None:
+                done = await beside.run(writer.write(shard))
+                self._meter.written(done)
+                await asyncio.to_thread(self._on_shard, done)
 
     def _resume(self) -> set[int]:
         """Take over what earlier starts wrote; what a kill left in the journal of a written shard is dropped."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any
 
 from backend_jobs.datasets.decontaminate import Decontaminator
 from backend_jobs.datasets.filters import Sample, drop_samples
@@ -52,7 +51,8 @@ class ShardWriter:
     async def write(self, shard: OpenShard) -> DoneShard:
         """Check and filter every answer of a shard, write both files, then forget what they hold.
 
-        A shard is in memory a few problems at a time. Killed anywhere in here, the shard is written again.
+        A shard is in memory a few problems at a time. Killed anywhere in here, the shard is written again. Runs on a
+        loop of its own (`Beside`): filters and Parquet take a processor's time.
         """
         assert shard.end is not None
         tally, samples = Tally(problems=shard.end - shard.first), 0
@@ -63,7 +63,7 @@ class ShardWriter:
             for first in range(shard.first, shard.end, PROBLEMS_AT_ONCE):
                 judged = await self._judged(shard, first, min(first + PROBLEMS_AT_ONCE, shard.end))
                 samples += sum(len(each) for _, each in judged)
-                await _to_its_end(asyncio.to_thread(self._sort_out, judged, kept, rejected, tally))
+                self._sort_out(judged, kept, rejected, tally)
         tally.examples = self.known.wanted(tally.examples)
         done = DoneShard(number=shard.number, problems=tally.problems, samples=samples, tally=tally)
         self.folder.finish(done)
@@ -170,13 +170,3 @@ class ShardWriter:
             n_tokens=sample.n_tokens,
             generation=generation,
         )
-
-
-async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
-    """Await a thread's work. Cancelled, it is waited for all the same: the files that it writes are closed next."""
-    running = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait({running})
-        raise

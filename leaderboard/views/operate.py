@@ -79,14 +79,13 @@ def _trail(entries: Sequence[AuditEntry]) -> Html:
 def _section(title: str, names: Sequence[str], rows: Sequence[Sequence[object]]) -> Html:
     if not rows:
         return fill("<h2>{title}</h2><p>Nothing.</p>", title=title)
-    made = table(
+    return table(
         caption=title,
         columns=[Column(head=name) for name in names],
         rows=[Row(cells=cells) for cells in rows],
         css="plain-words",
         cards=True,
     )
-    return fill("<h2>{title}</h2>{table}", title=title, table=made)
 
 
 def _job(job: JobRecord) -> Html:

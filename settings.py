@@ -25,6 +25,7 @@ CHILD_VARIABLES = (
 ROOT = Path(__file__).resolve().parent
 JOBS_A_DAY, JOBS_AT_ONCE, LONGEST_QUEUE = 4, 2, 200
 DISK_RESERVE_GB = 2.0
+ANCHOR_DAYS = 7.0
 GRADING_LIMIT_S = 5
 
 
@@ -82,6 +83,12 @@ class Settings:
     """Kept free on the data folder's disk: below it old downloads are removed, and the board is not ready."""
     grading_limit_s: int = GRADING_LIMIT_S
     """CPU seconds for one answer that sympy must work out; six times as many at the second try. It moves no verdict."""
+    anchor_model: str | None = None
+    """A model that is measured again and again, so that a drift of this board is noticed; None: none is."""
+    anchor_benchmarks: tuple[str, ...] = ("aime_2024",)
+    """What the anchor is measured on."""
+    anchor_days: float = ANCHOR_DAYS
+    """Days between two of its runs."""
     alert_webhook: str | None = None
     """Where alerts are sent as JSON; it may hold a secret, so it is never logged."""
     log_as_json: bool = False
@@ -127,6 +134,9 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         longest_queue=_count(given, "OPEN_R1_LONGEST_QUEUE", LONGEST_QUEUE),
         disk_reserve_gb=_amount(given, "OPEN_R1_DISK_RESERVE_GB", DISK_RESERVE_GB),
         grading_limit_s=_count(given, "OPEN_R1_GRADING_LIMIT_S", GRADING_LIMIT_S),
+        anchor_model=given.get("OPEN_R1_ANCHOR"),
+        anchor_benchmarks=tuple(given.get("OPEN_R1_ANCHOR_BENCHMARKS", "aime_2024").split(",")),
+        anchor_days=_amount(given, "OPEN_R1_ANCHOR_DAYS", ANCHOR_DAYS),
         alert_webhook=_address(given, "OPEN_R1_ALERT_WEBHOOK"),
         log_as_json=given.get("OPEN_R1_LOG") == "json",
         child_environment=tuple((name, given[name]) for name in CHILD_VARIABLES if name in given),

@@ -72,6 +72,7 @@ class JobRunner:
             priors=length_priors(Board(store), submission.benchmarks),
             parts=StoreParts(store),
             options=Options(
+                run=submission.run,
                 attempts=trials.ATTEMPTS if submission.trial else submission.attempts,
                 limit=trials.PROBLEMS if submission.trial else None,
                 max_tokens=submission.max_tokens,

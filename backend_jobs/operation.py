@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from backend_jobs.alerts import Alarms, webhook
+from backend_jobs.anchor_watch import ANCHOR, AnchorWatch
 from backend_jobs.clock import Clock
 from backend_jobs.housekeeping import GB, Housekeeping
 from backend_jobs.keeper import WorkerKeeper
 from backend_jobs.limits import NO_LIMITS, Limits
+from backend_jobs.weights import resolve_model
+from leaderboard.board import Board
 from leaderboard.contracts import JobQueue, LiveBoard
 from leaderboard.desk import OperatorDesk
 from leaderboard.health import HealthWatch
 from leaderboard.metrics import Metrics
 from leaderboard.store import Store
+from leaderboard.submissions import check_submission
+from leaderboard.types import Submission
 from settings import Settings
 
 ALERTS_EVERY_S = 60.0
 ROOM_EVERY_S = 600.0
+ANCHOR_LOOK_S = 3600.0
 
 
 def limits(settings: Settings) -> Limits:
@@ -27,6 +35,23 @@ def limits(settings: Settings) -> Limits:
         per_person_at_once=settings.jobs_at_once,
         at_once=settings.longest_queue,
     )
+
+
+def anchor_watch(settings: Settings, board: Board, queue: JobQueue) -> AnchorWatch | None:
+    """The watch over the anchor model; None where the settings name none."""
+    if settings.anchor_model is None:
+        return None
+    form = {"model": settings.anchor_model, "benchmarks": list(settings.anchor_benchmarks), "note": "anchor"}
+
+    def ask() -> Submission:
+        return check_submission(
+            form,
+            local_mode=settings.space is None,
+            resolve=lambda model, revision: resolve_model(model, revision, settings),
+            submitted_by=ANCHOR,
+        )
+
+    return AnchorWatch(board=board, queue=queue, ask=ask, every=timedelta(days=settings.anchor_days))
 
 
 class Operation:
@@ -46,10 +71,14 @@ class Operation:
         )
         self.metrics = Metrics(self.watch.look, live)
         self.desk = OperatorDesk(store=store, queue=queue, look=self.watch.look)
-        self._alarms = Alarms(self.watch.look, webhook(settings.alert_webhook))
+        self._anchor = anchor_watch(settings, Board(store), queue)
+        extra = self._anchor.faults if self._anchor else dict
+        self._alarms = Alarms(self.watch.look, webhook(settings.alert_webhook), extra=extra)
         self._housekeeping = Housekeeping(data_dir=settings.data_dir, queue=queue, reserve_bytes=reserve)
 
     def run(self, clock: Clock) -> None:
         """Let the clock look after everything."""
         clock.every(ALERTS_EVERY_S, self._alarms.turn, name="look for what needs a person")
+        if self._anchor is not None:
+            clock.every(ANCHOR_LOOK_S, self._anchor.turn, name="measure the anchor when it is due")
         clock.every(ROOM_EVERY_S, self._housekeeping.make_room, name="make room on the disk")

@@ -356,7 +356,13 @@ def _same_work(submission: Submission) -> tuple[object, ...]:
     if submission.kind is not JobKind.EVALUATE:
         return submission.kind, submission.model
     weights = submission.commit or (submission.source, submission.revision)
-    protocol = (frozenset(submission.benchmarks), submission.attempts, submission.max_tokens, submission.trial)
+    protocol = (
+        frozenset(submission.benchmarks),
+        submission.attempts,
+        submission.max_tokens,
+        submission.run,
+        submission.trial,
+    )
     return submission.kind, submission.model, weights, *protocol
 
 

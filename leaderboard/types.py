@@ -50,6 +50,8 @@ class Submission:
     max_tokens: int | None = None
     tensor_parallel_size: int | None = None
     recipe: str | None = None
+    run: int = 0
+    """The run number of the plan: another one asks the same with other seeds."""
     note: str = ""
     trial: bool = False
     """One problem of each benchmark, asked once: shown with its job, never published or ranked."""

@@ -48,12 +48,14 @@ class Recovery:
     async def _until_well(self, replica: Replica, what: str) -> None:
         """Returns when /health says so. A server without that route gets a growing pause instead.
 
+        After a single fault it is probed at once: where a few requests in a hundred fail, pauses would add up.
         While others answer it is probed for as long as they do; with none left, or an engine of ours, not for long.
         """
         since, turn = monotonic(), replica.in_a_row
         while True:
             replica.served.alive()
-            await asyncio.sleep(self._policy.delay_s(turn))
+            if turn > 1:
+                await asyncio.sleep(self._policy.delay_s(turn - 1))
             unwell = await replica.connection.unwell()
             if unwell is None:
                 return

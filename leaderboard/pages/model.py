@@ -45,9 +45,9 @@ def render_model(context: PageContext, model: str | None) -> Html:
         references=_references(context, model),
         ranks={
             score.plan_key: score.rank
-            for entry in context.board.leaderboard()
-            if entry.model == model
-            for score in entry.scores.values()
+            for standing_row in context.board.standings()
+            if standing_row.model == model
+            for score in standing_row.scores.values()
             if score.rank is not None
         },
     )

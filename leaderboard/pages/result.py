@@ -9,7 +9,7 @@ import gradio as gr
 from evaluator.errors import OpenR1Error
 from leaderboard.board import Board
 from leaderboard.pages.frame import QUIETLY, PageContext, header, live_html, or_refusal
-from leaderboard.types import AttemptRow, ProblemRow, ResultRow
+from leaderboard.types import AttemptRow, ProblemRow, ResultRow, Submission
 from leaderboard.views import history as history_view
 from leaderboard.views import problems as problems_view
 from leaderboard.views import result as result_view
@@ -43,9 +43,10 @@ def render_result(context: PageContext, query: Mapping[str, str]) -> Html:
     row = next((row for row in context.board.rows() if row.plan_key == selection.plan_key), None)
     if row is None:
         return result_view.unknown_result(selection.plan_key)
+    asked = _asked(context, row)
     return join(
         [
-            result_view.result_head(row),
+            result_view.result_head(row, note=asked.note if asked else ""),
             history_view.replaced_notice(row),
             history_view.budget_section(row),
             or_refusal(lambda: lengths_section(context.board.lengths(row.plan_key))),
@@ -53,7 +54,7 @@ def render_result(context: PageContext, query: Mapping[str, str]) -> Html:
             _problems(context.board, row, selection),
             history_view.history_section(row, context.board.rows()),
             serving_section(row),
-            result_view.result_making(row, source=_source(context, row)),
+            result_view.result_making(row, source=(asked.source or None) if asked and context.local_mode else None),
         ]
     )
 
@@ -81,10 +82,8 @@ def _read(board: Board, row: ResultRow, selection: Selection) -> tuple[list[Prob
     return board.problems(row.plan_key), attempts
 
 
-def _source(context: PageContext, row: ResultRow) -> str | None:
-    """The folder that was served, where this board still knows the job that served it."""
-    if row.job_id is None or not context.local_mode:
+def _asked(context: PageContext, row: ResultRow) -> Submission | None:
+    """What was asked for, where this board still knows the job that measured it."""
+    if row.job_id is None:
         return None
-    return (
-        next((job.submission.source for job in context.queue.jobs() if job.submission.id == row.job_id), None) or None
-    )
+    return next((job.submission for job in context.queue.jobs() if job.submission.id == row.job_id), None)

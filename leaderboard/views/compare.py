@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby, islice
 
 from evaluator.benchmarks import BENCHMARKS
 from leaderboard.charts import interval_bar
@@ -31,7 +32,7 @@ from leaderboard.views.markup import (
 )
 
 LETTERS = "ABCD"
-CHOICES_SHOWN = 500
+CHOICES_SHOWN = 200
 SIDE_COLUMNS = (
     Column(head="Result"),
     Column(head="Model", css="model"),
@@ -61,22 +62,28 @@ def choose_two() -> Html:
 
 def choices(rows: Iterable[ResultRow]) -> list[tuple[str, str]]:
     """(label, plan key) of every result that may be chosen: by benchmark, highest score first."""
+    return [(visible(_label(row)), row.plan_key) for row in _ordered(rows)]
+
+
+def _ordered(rows: Iterable[ResultRow]) -> list[ResultRow]:
     order = {name: place for place, name in enumerate(BENCHMARKS)}
-    ordered = sorted(rows, key=lambda r: (order.get(r.benchmark, len(order)), -r.statistics.score, r.model, r.plan_key))
-    return [(visible(_label(row)), row.plan_key) for row in ordered]
+    return sorted(rows, key=lambda r: (order.get(r.benchmark, len(order)), -r.statistics.score, r.model, r.plan_key))
 
 
 def offered(rows: Sequence[ResultRow], chosen: Sequence[str]) -> list[tuple[str, str]]:
     """The choices to offer beside those chosen already: of the same benchmark, the chosen always among them.
 
-    A board may have tens of thousands: at most `CHOICES_SHOWN` are offered, highest scores of each benchmark first;
-    any other is compared from its own page, by a link.
+    A board may have tens of thousands: of each benchmark the `CHOICES_SHOWN` highest scores are offered; any other is
+    compared from its own page, by a link.
     """
     first = chosen[0] if chosen else None
     benchmark = next((row.benchmark for row in rows if row.plan_key == first), None)
-    possible = choices(row for row in rows if benchmark in (None, row.benchmark))
-    kept = [choice for choice in possible if choice[1] in set(chosen)]
-    return kept + [choice for choice in possible if choice[1] not in set(chosen)][:CHOICES_SHOWN]
+    possible = _ordered(row for row in rows if benchmark in (None, row.benchmark))
+    kept = [row for row in possible if row.plan_key in set(chosen)]
+    others: list[ResultRow] = []
+    for _, group in groupby(possible, key=lambda row: row.benchmark):
+        others += islice((row for row in group if row.plan_key not in set(chosen)), CHOICES_SHOWN)
+    return choices(kept) + choices(others)
 
 
 def _label(row: ResultRow) -> str:

@@ -53,7 +53,7 @@ class _Run:
 def typeset(text: str, *, mark: Span | None = None) -> Html:
     """A text for reading. `mark` is the span of the answer in it: a formula that holds part of it is marked whole."""
     blocks = (_block(text[start:end], start, mark) for start, end in _blocks(text))
-    return fill('<div class="prose" dir="auto" translate="no">{blocks}</div>', blocks=join(blocks))
+    return fill('<div class="prose" dir="auto" translate="no" tabindex="0">{blocks}</div>', blocks=join(blocks))
 
 
 def as_written(text: str, *, mark: Span | None = None) -> Html:

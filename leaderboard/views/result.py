@@ -57,19 +57,20 @@ FIELD_WORDS = {
 UNSET_WORDS = {"system_prompt": "none", "quantization": "none", "limit": "no limit", "endpoint": "started here"}
 
 
-def result_head(row: ResultRow) -> Html:
-    """What came out: score with error bars, verdicts, lengths."""
+def result_head(row: ResultRow, *, note: str = "") -> Html:
+    """What came out: score with error bars, verdicts, lengths. `note` is what its submitter said."""
     title = _title(row.benchmark)
     return fill(
         '<div data-title-of-page="{model} on {title}"></div>'
         '<p class="trail"><a href="./">Leaderboard</a> / result <code>{key}</code></p>'
-        "<h1>{title} <span class='of'>of</span> {name}</h1>{standing}{score}"
+        "<h1>{title} <span class='of'>of</span> {name}</h1>{standing}{note}{score}"
         "<div class='columns'>{verdicts}{tokens}</div>",
         model=row.model,
         title=title,
         key=row.plan_key,
         name=model_name(row.model, row.commit),
         standing=_standing(row),
+        note=fill('<p class="quiet">The submitter: <q dir="auto">{note}</q></p>', note=note) if note else NOTHING,
         score=_score(row),
         verdicts=_verdicts(row),
         tokens=_counts(row),

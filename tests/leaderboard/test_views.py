@@ -247,6 +247,7 @@ def opened(store: SqliteStore, selection: Selection) -> Page:
 def test_a_result_shows_error_bars_verdicts_settings_and_the_command(store: SqliteStore) -> None:
     row = Board(store).row(publish(store, measured()))
     head, making = assert_harmless(result_view.result_head(row)), assert_harmless(result_view.result_making(row))
+    assert HOSTILE.split(OVERRIDE)[0] in assert_harmless(result_view.result_head(row, note=HOSTILE)).text
     assert "standard error of drawing another set" in head.text
     assert "standard error of re-sampling the same problems" in head.text
     assert "an answer was found and it differs from the target" in head.text

@@ -15,13 +15,15 @@ import pytest
 from evaluator.benchmarks import AIME_2024, MATH_500
 from evaluator.client import Endpoint, run_async
 from evaluator.engine import RunningEngine
-from evaluator.errors import Cancelled, IncompleteMeasurement, JournalUnusable
+from evaluator.errors import Cancelled, EngineRefused, IncompleteMeasurement, JournalUnusable
 from evaluator.evaluate import evaluate
 from evaluator.grading_pool import GraderPool
 from evaluator.journal import Journal
 from evaluator.plan import generation_key, problems_hash, seed
 from evaluator.prepare import Evaluation, with_grader
 from evaluator.types import Benchmark, EngineFacts, EvalPlan, Measurement, Progress, Sample
+from leaderboard.journal_parts import StoreParts
+from leaderboard.sqlite_store import SqliteStore
 from tests.fakes.openai_server import FakeOpenAI, Status
 
 FACTS = EngineFacts(engine="vLLM", version="0.31.0", tensor_parallel_size=1, device="cpu")
@@ -77,6 +79,7 @@ class Run:
 
     retry: str | None = None
     patient = False
+    parts: StoreParts | None = None
 
     async def _run(self, evaluations: tuple[Evaluation, ...]) -> list[Measurement]:
         cancel = asyncio.Event()
@@ -94,6 +97,7 @@ class Run:
                 cancel=cancel,
                 retry=self.retry,
                 patient=self.patient,
+                parts=self.parts,
             )
 
     def _open(self) -> AbstractAsyncContextManager[RunningEngine]:
@@ -266,3 +270,37 @@ def test_a_worker_waits_for_the_run_that_it_took_over_from(run: Run, tmp_path: P
     release.join()
     other.close()
     assert sum(measured.verdicts.values()) == 2
+
+
+def test_a_run_on_another_machine_continues_from_what_the_first_one_sent(run: Run, tmp_path: Path) -> None:
+    run.parts = StoreParts(SqliteStore(tmp_path / "store.db"))
+    asked = evaluation(10, 2)
+    run.server.faults = lambda each: Status(401) if each.number > 12 else None
+    with pytest.raises(EngineRefused):
+        run(asked)
+    answered = sum(each.ended == "answered" for each in run.server.requests)
+    assert answered == 12
+    run.server.faults = lambda _: None
+    run.journal = tmp_path / "another machine.db"
+    (measured,) = run(asked)
+    assert sum(measured.verdicts.values()) == 20
+    assert sum(each.ended == "answered" for each in run.server.requests) == 20, "nothing answered was asked again"
+
+
+def test_answers_to_a_private_benchmark_are_not_shared(run: Run, tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.db")
+    run.parts = StoreParts(store)
+    private = evaluation(4, 2, replace(MATH_500, name="secret", private=True))
+    run.server.faults = lambda each: Status(401) if each.number > 4 else None
+    with pytest.raises(EngineRefused):
+        run(private)
+    assert list(store.snapshot().names) == []
+
+
+def test_what_the_stream_did_is_kept_with_the_measurement(run: Run) -> None:
+    (first,) = run(evaluation(5, 2))
+    (again,) = run(evaluation(5, 2))
+    (more,) = run(evaluation(5, 3))
+    assert again.streams == first.streams, "a run that asks for nothing adds nothing"
+    assert [sum(r.answered for r in record.replicas) for record in more.streams] == [10, 5]
+    assert more.streams[0].replicas[0].history[0].why == "start"

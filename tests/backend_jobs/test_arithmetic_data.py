@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from backend_jobs.recipes import load_recipe
-from backend_jobs.training.arithmetic_data import solution, training_chains, training_examples
+from backend_jobs.training.arithmetic_data import problem_rows, solution, training_chains, training_examples
 from evaluator.arithmetic import PROBLEMS_BY_TERMS, Chain, benchmark_expressions, written_in
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -19,6 +19,14 @@ def test_no_benchmark_expression_is_written_anywhere_in_the_whole_training_set()
     assert len(examples) == data.size
     texts = {example["prompt"][0]["content"] + "\n" + example["completion"][0]["content"] for example in examples}
     assert [text for text in texts if written_in(text)] == []
+
+
+def test_no_benchmark_expression_is_among_the_problems_of_grpo() -> None:
+    data = load_recipe(RECIPES / "grpo" / "arithmetic.yaml").data
+    rows = list(problem_rows(seed=data.seed, size=data.size))
+    assert len(rows) == data.size
+    assert [row for row in rows if written_in(row["problem"])] == []
+    assert all(row["answer"].lstrip("-").isdigit() for row in rows)
 
 
 def test_no_expression_at_all_can_stand_in_a_solution() -> None:

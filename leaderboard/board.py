@@ -97,7 +97,7 @@ class Board:
     def current(self) -> tuple[ResultRow, ...] | None:
         """What `rows` would give, where nothing was committed since; None where it would have to read. Never waits."""
         version, rows = self._version, self._rows
-        return rows if version is not None and version == self._store.version() else None
+        return rows if version is not None and version == self._store.known_version() else None
 
     def row(self, plan_key: str) -> ResultRow:
         """One result.

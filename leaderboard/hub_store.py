@@ -130,6 +130,10 @@ class HubStore:
             assert self._head is not None
             return self._head
 
+    def known_version(self) -> str | None:
+        """The newest commit that is known, never waiting for the Hub or for a thread that asks it."""
+        return self._head
+
     def reachable(self) -> bool:
         """Whether the Hub answered when it was last asked."""
         return self._answered
@@ -267,7 +271,7 @@ class HubStore:
         return added | {MARKER: marker.encode()}, deleted
 
     def _check_ours(self, commit: str) -> None:
-        top = {entry.name: entry for entry in self._repository.folder("", commit)}
+        top = {entry.name: entry for entry in self._trees.top(commit)}
         if MARKER not in top:
             others = sorted(top.keys() - NOT_OURS - {"README.md"})
             if others:

@@ -31,9 +31,14 @@ class Trees:
             found = {} if tree is None else dict(self._flatten(commit, folder, tree))
         return {path: found[path] for path in sorted(found) if path.startswith(prefix)}
 
+    def top(self, commit: str) -> tuple[Entry, ...]:
+        """What lies at the root at a commit."""
+        with self._lock:
+            return self._tree(commit, "", f"commit {commit}")
+
     def _find(self, commit: str, folder: str) -> tuple[Entry, ...] | None:
         """The entries of a folder at a commit; None where there is none."""
-        tree = self._tree(commit, "", f"commit {commit}")
+        tree = self.top(commit)
         path = ""
         for part in folder.split("/") if folder else ():
             child = next((entry for entry in tree if entry.folder and entry.name == part), None)

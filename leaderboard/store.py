@@ -63,6 +63,10 @@ class Store(Protocol):
         """The newest version, as `snapshot().version` gives it, without listing anything."""
         ...
 
+    def known_version(self) -> str | None:
+        """The newest version that is known without asking anybody over a network; None where none is known yet."""
+        ...
+
     def refresh(self) -> None:
         """Look for a newer version now, where the store would else look only now and then."""
         ...

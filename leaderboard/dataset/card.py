@@ -26,7 +26,6 @@ tags:
 - leaderboard
 - evaluation
 - reasoning
-configs:
 {configs}
 ---
 """
@@ -64,7 +63,8 @@ results are never changed or deleted; what a newer grader replaced or a maintain
 
 def card(*, results: int, models: int, filled: Container[str]) -> bytes:
     """The card of a dataset that holds so many results. Configs without a row are left out: nobody could load them."""
-    configs = "\n".join(_config(name, files) for name, files in FILES.items() if name in filled) or "[]"
+    listed = "\n".join(_config(name, files) for name, files in FILES.items() if name in filled)
+    configs = f"configs:\n{listed}" if listed else "configs: []"
     tables = "\n".join(_table(table) for table in TABLES)
     counted = f"{results:,}", f"{models:,}"
     text = TEXT.format(results=counted[0], models=counted[1], schema=TABLES_SCHEMA, tables=tables)

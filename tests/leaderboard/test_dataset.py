@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 import pytest
+import yaml
 from huggingface_hub import HfApi, HfFileSystem, snapshot_download
 
 from backend_jobs.compaction import compact
@@ -175,6 +176,7 @@ def test_an_empty_board_can_be_compacted_and_is_valid(store: SqliteStore) -> Non
     compact(store)
     assert validate(store.snapshot()).faults == ()
     assert len(pd.read_parquet(io.BytesIO(store.snapshot().read("leaderboard.parquet")))) == 0
+    assert yaml.safe_load(store.snapshot().read("README.md").split(b"---")[1])["configs"] == []
 
 
 def test_corrections_only_grow_and_name_who_and_why(store: SqliteStore) -> None:

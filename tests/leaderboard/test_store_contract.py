@@ -90,7 +90,7 @@ def test_what_was_committed_is_read_back_by_whoever_opens_the_store(store: Store
 def test_the_version_alone_is_that_of_the_newest_snapshot(store: Store) -> None:
     assert store.version() == store.snapshot().version
     made = put(store, a=b"1")
-    assert store.version() == store.snapshot("a").version == made
+    assert store.version() == store.snapshot("a").version == made == store.known_version()
 
 
 def test_commit_from_an_old_version_is_refused_and_changes_nothing(store: Store) -> None:

@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import groupby
-from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -45,6 +44,7 @@ SCHEMA = 1
 PROTOCOL_DTYPE = "bfloat16"
 RESULTS, PROBLEMS, ATTEMPTS = "results/", "problems/", "attempts/"
 NO_LETTER = "-"
+UNKNOWN = frozenset({"unexpected_keyword_argument", "extra_forbidden"})
 MOST_STREAMS, MOST_POINTS = 8, 120
 """Of the streams that a result came from the last ones are kept, and of each server's history so many points."""
 
@@ -321,13 +321,9 @@ def read_row(data: bytes) -> ResultRow:
     if isinstance(schema, int) and schema > SCHEMA:
         raise ResultUnreadable(f"the result has schema {schema}, this version reads up to {SCHEMA}; update the board")
     try:
-        row = _adapter().validate_json(data, strict=True)
+        return _adapter().validate_json(data, strict=True, extra="forbid")
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
-        raise ResultUnreadable(f"the result file is not a row of schema {SCHEMA}: {faults}") from error
-    if unknown := sorted(_unknown_fields(stored, to_json(row))):
-        raise ResultUnreadable(f"the result file has fields that schema {SCHEMA} does not know: {', '.join(unknown)}")
-    return row
+        raise ResultUnreadable(_faults(error)) from error
 
 
 @lru_cache(maxsize=1)
@@ -335,14 +331,14 @@ def _adapter() -> TypeAdapter[ResultRow]:
     return TypeAdapter(ResultRow)
 
 
-def _unknown_fields(stored: Any, read: Any, path: str = "") -> list[str]:
-    """What a file says that the row read from it does not: dataclasses drop unknown keys in silence."""
-    if not isinstance(stored, dict) or not isinstance(read, dict):
-        return []
-    unknown = [f"{path}{key}" for key in stored.keys() - read.keys()]
-    return unknown + [
-        fault for key in stored.keys() & read.keys() for fault in _unknown_fields(stored[key], read[key], f"{key}.")
-    ]
+def _faults(error: ValidationError) -> str:
+    """What is wrong with a row's file, its unknown fields first: dataclasses would drop them in silence."""
+    places = [(".".join(map(str, each["loc"])), each["type"], each["msg"]) for each in error.errors()]
+    unknown = sorted(place for place, kind, _ in places if kind in UNKNOWN)
+    if unknown:
+        return f"the result file has fields that schema {SCHEMA} does not know: {', '.join(unknown)}"
+    faults = "; ".join(f"{place}: {message}" for place, _, message in places[:5])
+    return f"the result file is not a row of schema {SCHEMA}: {faults}"
 
 
 def result_file(model: str, key: str) -> str:

@@ -13,7 +13,7 @@ tables let a board that starts on another machine read two files instead of ten 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import asdict
 
 import pyarrow as pa
@@ -45,7 +45,8 @@ from leaderboard.types import JobRecord, ResultRow
 
 def compacted(stored: Snapshot, board: Board, jobs: Sequence[tuple[str, JobRecord]]) -> Changes:
     """The files of one compaction that differ from what is stored. `jobs` are the records by their file names."""
-    rows = [row for row in board.rows() if result_file(row.model, row.plan_key) in stored.names]
+    names = set(stored.names)
+    rows = [row for row in board.rows() if result_file(row.model, row.plan_key) in names]
     corrections = corrected(stored, rows, read_hidden(stored))
     filled = {"leaderboard", "results", "attempts", "problems"} if rows else set()
     filled |= {name for name, some in (("requests", jobs), ("corrections", corrections)) if some}
@@ -55,12 +56,12 @@ def compacted(stored: Snapshot, board: Board, jobs: Sequence[tuple[str, JobRecor
             RESULTS, [(result_file(row.model, row.plan_key), result_record(row)) for row in rows], stored
         ),
         "requests.parquet": _packed(REQUESTS, [(name, request_record(job)) for name, job in jobs], stored),
-        "problems.parquet": _problems(rows, stored),
+        "problems.parquet": _problems(rows, stored, names),
         CORRECTIONS_FILE: corrections,
         "corrections.parquet": parquet(CORRECTIONS, [asdict(each) for each in parsed(corrections)]),
         CARD: card(results=len(rows), models=len({row.model for row in rows}), filled=filled),
     }
-    return {name: content for name, content in made.items() if _differs(stored, name, content)}
+    return {name: content for name, content in made.items() if name not in names or stored.read(name) != content}
 
 
 def _packed(table: Table, records: Sequence[tuple[str, Record]], stored: Snapshot) -> bytes:
@@ -72,10 +73,10 @@ def _packed(table: Table, records: Sequence[tuple[str, Record]], stored: Snapsho
     return parquet(table, rows, schema)
 
 
-def _problems(rows: Sequence[ResultRow], stored: Snapshot) -> bytes:
+def _problems(rows: Sequence[ResultRow], stored: Snapshot, names: Container[str]) -> bytes:
     """The counts of all results as one table, ordered by result."""
-    names = (problems_file(row.plan_key) for row in sorted(rows, key=lambda row: row.plan_key))
-    tables = [_widened(stored.read(name)) for name in names if name in stored.names]
+    files = (problems_file(row.plan_key) for row in sorted(rows, key=lambda row: row.plan_key))
+    tables = [_widened(stored.read(file)) for file in files if file in names]
     return parquet_bytes(pa.concat_tables(tables) if tables else PROBLEMS.schema.empty_table())
 
 
@@ -86,7 +87,3 @@ def _widened(data: bytes) -> pa.Table:
         if field.name not in table.schema.names:
             table = table.append_column(field, pa.array([""] * len(table), field.type))
     return table.select(PROBLEMS.schema.names).cast(PROBLEMS.schema)
-
-
-def _differs(stored: Snapshot, name: str, content: bytes) -> bool:
-    return name not in stored.names or stored.read(name) != content

@@ -23,14 +23,14 @@ def model_page(page: gr.Blocks, context: PageContext) -> None:
     html = live_html("opens-in-place")
 
     def load(request: gr.Request) -> Html:
-        name = dict(request.query_params).get("name")
-        return or_refusal(lambda: render_model(context, name))
+        query = dict(request.query_params)
+        return or_refusal(lambda: render_model(context, query.get("name"), query.get("commit")))
 
     page.load(load, None, html, **QUIETLY)
 
 
-def render_model(context: PageContext, model: str | None) -> Html:
-    """The page of a model by its name on the board."""
+def render_model(context: PageContext, model: str | None, commit: str | None = None) -> Html:
+    """The page of a model by its name on the board; the results of `commit` are marked among others."""
     rows = [row for row in context.board.rows() if row.model == model]
     if not model or not rows:
         return model_view.unknown_model(model)
@@ -50,6 +50,7 @@ def render_model(context: PageContext, model: str | None) -> Html:
             for score in standing_row.scores.values()
             if score.rank is not None
         },
+        commit=commit,
     )
 
 

@@ -56,10 +56,12 @@ def model_page(
     notes: Mapping[str, str],
     references: Sequence[ReferenceScore],
     ranks: Mapping[str, tuple[int, int]],
+    commit: str | None = None,
 ) -> Html:
     """The whole page. `rows` are the model's results, newest first; `opened` those that stand, one per benchmark.
 
-    `notes` are what submitters wrote, by job; `references` published scores of this model; `ranks` by plan key.
+    `notes` are what submitters wrote, by job; `references` published scores of this model; `ranks` by plan key. Results
+    of `commit`, where a link named one, are marked.
     """
     return fill(
         '<div data-title-of-page="{model}"></div><p class="trail"><a href="./">Leaderboard</a> / model</p>'
@@ -67,7 +69,7 @@ def model_page(
         model=model,
         head=_head(model, rows, facts),
         notes=_notes(rows, notes),
-        results=_results(rows, ranks),
+        results=_results(rows, ranks, commit),
         references=_references(references),
         opened=join(_opened(each, rows) for each in opened),
         lineage=_lineage(rows),
@@ -123,7 +125,7 @@ def _notes(rows: Sequence[ResultRow], notes: Mapping[str, str]) -> Html:
     return fill("<section><h2>What submitters said</h2><ul>{said}</ul></section>", said=join(said)) if told else NOTHING
 
 
-def _results(rows: Sequence[ResultRow], ranks: Mapping[str, tuple[int, int]]) -> Html:
+def _results(rows: Sequence[ResultRow], ranks: Mapping[str, tuple[int, int]], commit: str | None) -> Html:
     columns = (
         Column(head="Benchmark"),
         Column(head="Score", numeric=True),
@@ -138,14 +140,17 @@ def _results(rows: Sequence[ResultRow], ranks: Mapping[str, tuple[int, int]]) ->
     )
     order = {name: place for place, name in enumerate(BENCHMARKS)}
     ordered = sorted(rows, key=lambda row: (order.get(row.benchmark, len(order)), not row.ranked))
-    listed = [_result(row, ranks.get(row.plan_key)) for row in ordered]
+    marked = commit if len({row.commit for row in rows}) > 1 else None
+    listed = [
+        _result(row, ranks.get(row.plan_key), current=marked is not None and row.commit == marked) for row in ordered
+    ]
     return fill(
         "<section>{table}</section>",
         table=table(caption="Every result", columns=columns, rows=listed, cards=True),
     )
 
 
-def _result(row: ResultRow, rank: tuple[int, int] | None) -> Row:
+def _result(row: ResultRow, rank: tuple[int, int] | None, *, current: bool) -> Row:
     total = sum(row.verdicts.values())
     speed = row.completion_tokens / row.wall_seconds if row.wall_seconds > 0 and row.completion_tokens else None
     return Row(
@@ -172,6 +177,7 @@ def _result(row: ResultRow, rank: tuple[int, int] | None) -> Row:
             moment(row.measured_at, day_only=True),
         ),
         key=row.plan_key,
+        current=current,
     )
 
 

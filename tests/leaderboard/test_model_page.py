@@ -24,7 +24,7 @@ def store(tmp_path: Path) -> SqliteStore:
     return SqliteStore(tmp_path / "store.db")
 
 
-def shown(store: SqliteStore, model: str | None) -> Page:
+def shown(store: SqliteStore, model: str | None, commit: str | None = None) -> Page:
     board = Board(store)
 
     def submit(_: dict[str, object], __: str) -> None:
@@ -39,7 +39,7 @@ def shown(store: SqliteStore, model: str | None) -> Page:
         training=FileTrainingLog(Path("no-runs")),
         local_mode=True,
     )
-    return assert_harmless(render_model(context, model))
+    return assert_harmless(render_model(context, model, commit))
 
 
 def test_a_model_shows_its_results_on_every_benchmark_and_no_others(store: SqliteStore) -> None:
@@ -59,8 +59,9 @@ def test_a_model_shows_its_results_on_every_benchmark_and_no_others(store: Sqlit
 def test_checkpoints_of_a_run_are_its_lineage(store: SqliteStore) -> None:
     for step in (200, 100):
         publish(store, measurement([4, 2], commit=f"{step:040d}"), weights=checkpoint(step=step))
-    text = shown(store, "owner/model").text
-    assert text.index("step 100 of demo") < text.index("step 200 of demo")
+    page = shown(store, "owner/model", f"{100:040d}")
+    assert page.text.index("step 100 of demo") < page.text.index("step 200 of demo")
+    assert [value for name, value in page.attributes if name == "aria-current"] == ["true"]
 
 
 @pytest.mark.parametrize("model", [None, "", "owner/nothing", HOSTILE])

@@ -15,18 +15,23 @@ from backend_jobs.datasets.types import DatasetRejected
 from backend_jobs.evaluate_job import known_commit, serve
 from backend_jobs.generate.plan import GenerationPlan
 from backend_jobs.generate.prompts import Prompt, read_prompts
-from backend_jobs.generate.recipe import GenerateRecipe
+from backend_jobs.generate.recipe import GenerateRecipe, Teacher
+from backend_jobs.train import run_folders
+from backend_jobs.training.checkpoints import handed_on
 from backend_jobs.weights import Weights, download, find_weights
 from evaluator import template
 from evaluator.client import Endpoint
 from evaluator.devices import find_devices
 from evaluator.engine import RunningEngine, given_engine, prompt_text
 from evaluator.engine_plan import EnginePlan, plan_engine
+from evaluator.errors import CheckpointRejected
 from evaluator.types import Checkpoint
 from settings import Settings
 
 PROBED_PROMPTS = 512
 """So many problems are rendered to see how long prompts are; the context leaves room for twice the longest."""
+
+TRAINED_HERE = "local/"
 
 Say = Callable[[str], None]
 
@@ -108,7 +113,7 @@ async def _with_own_engine(
 ) -> Prepared:
     say("reading the teacher")
     teacher = recipe.teacher
-    weights = await asyncio.to_thread(find_weights, teacher.name, teacher.revision, settings)
+    weights = await asyncio.to_thread(find_weights, _source_of(teacher, settings), teacher.revision, settings)
     checkpoint, shape = weights.checkpoint, weights.shape
     assert checkpoint.path is not None
     rendered = await asyncio.to_thread(template.read_template(checkpoint.path).render, texts, recipe.prompts.system)
@@ -123,6 +128,22 @@ async def _with_own_engine(
     )
     plan = _plan(recipe, checkpoint, source, opens=template.opens_thought(rendered[0]))
     return Prepared(plan=plan, source=source, weights=weights, engine_plan=engine_plan)
+
+
+def _source_of(teacher: Teacher, settings: Settings) -> str:
+    """Where the teacher's weights are: a Hub id or a folder. Raises CheckpointRejected."""
+    if not teacher.name.startswith(TRAINED_HERE):
+        return teacher.name
+    run = teacher.name.removeprefix(TRAINED_HERE)
+    found = {lineage.step: folder for lineage, folder in handed_on(run_folders(settings, run).models)}
+    step = teacher.step or max(found, default=0)
+    if step not in found:
+        steps = ", ".join(map(str, found)) or "none"
+        raise CheckpointRejected(
+            f"{teacher.name} has no checkpoint {f'of step {step} ' if step else ''}here (there are: {steps}); train it "
+            "first (`python -m backend_jobs train RECIPE`), or name another with --teacher"
+        )
+    return str(found[step])
 
 
 def _plan(recipe: GenerateRecipe, checkpoint: Checkpoint, source: Source | None, *, opens: bool) -> GenerationPlan:

@@ -55,9 +55,13 @@ class Prompts(Part):
 
 
 class Teacher(Part):
-    """Who writes. `model` is a Hub id, a folder, or with `endpoint` the name that it serves."""
+    """Who writes. `name` is a Hub id, a folder, or with `endpoint` the name that it serves.
+
+    `local/<run>` is a model that was trained here, after `step` of its steps or all of them.
+    """
 
     name: str
+    step: Count | None = None
     revision: str | None = None
     endpoint: str | None = None
     tensor_parallel_size: Count | None = None

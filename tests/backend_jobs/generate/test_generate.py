@@ -25,7 +25,7 @@ from backend_jobs.recipe_files import RecipeRejected
 from backend_jobs.recipes import load_recipe
 from backend_jobs.training_data import find_data, write_rows
 from evaluator.arithmetic import benchmark_chains, written_in
-from evaluator.errors import Cancelled
+from evaluator.errors import Cancelled, CheckpointRejected
 from leaderboard.datasets import GenerationProgress
 from settings import ROOT, Settings
 from tests.backend_jobs.generate.recipes import recipe, run, teacher, write_problems
@@ -288,3 +288,9 @@ def test_a_training_recipe_reads_what_was_generated_here(tmp_path: Path) -> None
     assert examples[0]["completion"][0]["content"].startswith("<think>\n")
     counted = measure_dataset("local/sums", settings)
     assert (counted.name, counted.rows, counted.dropped) == ("sums", made.report.rows, made.report.dropped)
+
+
+def test_a_teacher_that_was_not_trained_yet_is_said_with_what_to_do(tmp_path: Path) -> None:
+    asked_for = load_generate_recipe(ROOT / "recipes" / "generate" / "arithmetic.yaml")
+    with pytest.raises(CheckpointRejected, match=r"local/arithmetic-demo has no checkpoint of step 600.*train RECIPE"):
+        run(asked_for, tmp_path)

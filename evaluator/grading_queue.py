@@ -70,7 +70,11 @@ class GradingQueue:
         if future.done():
             self._settle(future)
         else:
-            future.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._settle, done))
+            future.add_done_callback(self._from_a_thread)
+
+    def _from_a_thread(self, future: Future[Score]) -> None:
+        if not self._loop.is_closed():  # a run that was cancelled waits for no verdicts
+            self._loop.call_soon_threadsafe(self._settle, future)
 
     def _settle(self, future: Future[Score]) -> None:
         self._grading -= 1

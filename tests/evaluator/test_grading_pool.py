@@ -188,3 +188,29 @@ def test_a_program_without_a_file_of_its_own_can_grade() -> None:
         [sys.executable, "-"], input=program, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )
     assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr
+
+
+def test_a_grading_process_ends_with_the_program_that_started_it() -> None:
+    program = (
+        "import os, signal\n"
+        "from evaluator.grading_pool import GraderPool\n"
+        "with GraderPool(workers=1) as pool:\n"
+        "    pool.submit_equal('\\\\frac{1}{2}', '0.5').result()\n"
+        "    print(*pool.pids, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    deadline = time.monotonic() + 60
+    while _alive(int(done.stdout)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _alive(int(done.stdout))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -81,6 +81,7 @@ class GenerationRun:
         helpers = [asyncio.create_task(self._report())]
         try:
             if first is None:
+                self._meter.end("writing")
                 self._complete.put_nowait(None)
                 await self._write_shards()
                 return

@@ -15,6 +15,7 @@ from leaderboard.views.prose import Span, as_written, typeset
 from leaderboard.views.result import VERDICT_WORDS
 
 THOUGHT_START = re.compile(r"^\s*<think>\n?")
+PROMPT_HEADING = Html("<h4>Problem, as it was asked</h4>")
 ENDED = {
     "stop": "stop: the model ended by itself",
     "length": "length: the server cut it at the answer budget",
@@ -156,9 +157,9 @@ def private_note(attempt: AttemptRow) -> Html:
     )
 
 
-def prompt_text(prompt: str | None, *, raw: bool) -> Html:
+def prompt_text(prompt: str | None, *, raw: bool, heading: Html = PROMPT_HEADING) -> Html:
     """The problem as the model was asked it."""
-    return fill("<h4>Problem, as it was asked</h4>{text}", text=_text(Part(text=prompt or ""), raw=raw))
+    return fill("{heading}{text}", heading=heading, text=_text(Part(text=prompt or ""), raw=raw))
 
 
 def answer_text(attempt: AttemptRow, row: ResultRow, *, raw: bool) -> Html:

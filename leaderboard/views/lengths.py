@@ -18,7 +18,7 @@ def lengths_section(lengths: Sequence[Length], *, level: int = 2) -> Html:
     bins = histogram(lengths)
     if not bins:
         return NOTHING
-    heading = Html("<h2>Length of answers</h2>") if level == 2 else Html("<h4>Length of answers</h4>")
+    heading = Html("<h2>Length of answers</h2>") if level == 2 else Html("<h3>Length of answers</h3>")
     return fill(
         "<section class='lengths'>{heading}<figure class='curve'>{drawing}<figcaption class='legend'>{legend}"
         "</figcaption></figure></section>",

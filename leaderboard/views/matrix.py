@@ -147,7 +147,9 @@ def side_by_side(many: ManyCompared, view: Comparing, attempts: Sequence[Sequenc
         '<div class="side-by-side">{columns}</div>',
         id=view.problem_id,
         walk=_walk(many, view),
-        prompt=prompt_text(asked, raw=view.raw) if asked else NOTHING,
+        prompt=prompt_text(asked, raw=view.raw, heading=Html("<h3>Problem, as it was asked</h3>"))
+        if asked
+        else NOTHING,
         columns=join(columns),
     )
 

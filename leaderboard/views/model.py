@@ -234,7 +234,7 @@ def _opened(each: Opened, rows: Sequence[ResultRow]) -> Html:
         title=_title(row.benchmark),
         link=page_link("result", plan=row.plan_key),
         score=points(row.statistics.score),
-        lengths=lengths_section(each.lengths, level=4),
+        lengths=lengths_section(each.lengths, level=3),
         groups=breakdown_section(row, each.problems) or Html("<p class='quiet'>Nothing to break down.</p>"),
         settings=facts(plan_facts(row.plan)),
         command=reproduce_command(row),

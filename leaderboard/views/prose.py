@@ -15,6 +15,8 @@ from leaderboard.formulas import LONGEST_FORMULA, formula
 from leaderboard.views.markup import NOTHING, Html, fill, join
 
 BLOCK_CHARACTERS = 1_500
+LONG_CHARACTERS = 40_000
+"""From here on blocks are laid out when they come into sight, and wide formulas scroll within theirs."""
 PARAGRAPH_END = re.compile(r"\n[ \t]*\n\s*")
 # No formula runs over a blank line or over the opening of another: a scan from each opening ends at the next one.
 FORMULA = re.compile(
@@ -53,7 +55,11 @@ class _Run:
 def typeset(text: str, *, mark: Span | None = None) -> Html:
     """A text for reading. `mark` is the span of the answer in it: a formula that holds part of it is marked whole."""
     blocks = (_block(text[start:end], start, mark) for start, end in _blocks(text))
-    return fill('<div class="prose" dir="auto" translate="no" tabindex="0">{blocks}</div>', blocks=join(blocks))
+    return fill(
+        '<div class="prose{long}" dir="auto" translate="no" tabindex="0">{blocks}</div>',
+        long=" long" if len(text) > LONG_CHARACTERS else "",
+        blocks=join(blocks),
+    )
 
 
 def as_written(text: str, *, mark: Span | None = None) -> Html:

@@ -117,7 +117,11 @@ class Board {
 		const benchmarks = benchmarksOf(this.board, state.tab);
 		const shown = { ...state, sort: this.sort() };
 		const list = listed(this.board, shown, protocols);
-		const all = listed(this.board, { ...shown, kind: [], size: [], licence: [] }, protocols).items.filter((item) => item.row !== undefined);
+		const all = listed(
+			this.board,
+			{ ...shown, kind: [], size: [], licence: [] },
+			protocols,
+		).items.filter((item) => item.row !== undefined);
 		this.view = { list, protocols };
 		if (!this.top.contains(document.activeElement) || document.activeElement.type !== "search") {
 			this.top.replaceChildren(
@@ -137,14 +141,24 @@ class Board {
 		if (!this.place.contains(this.grid.frame)) this.place.replaceChildren(this.grid.frame);
 		this.place.querySelector(".nothing")?.remove();
 		if (!list.rows) this.place.append(this.nothing());
-		this.grid.update({ columns: this.columns(state, benchmarks), items: list.items, pinned: list.pinned, keepScroll });
+		this.grid.update({
+			columns: this.columns(state, benchmarks),
+			items: list.items,
+			pinned: list.pinned,
+			keepScroll,
+		});
 	}
 
 	says(list) {
 		const { rows } = list;
 		const sorts = this.sort().flatMap(([key, way], i) => [
 			i ? ", " : " ",
-			h("b", {}, h("span", { translate: key.includes(".") ? "no" : null }, columns.title(key, this.board)), way < 0 ? " ↓" : " ↑"),
+			h(
+				"b",
+				{},
+				h("span", { translate: key.includes(".") ? "no" : null }, columns.title(key, this.board)),
+				way < 0 ? " ↓" : " ↑",
+			),
 		]);
 		const pins = list.pinned.length;
 		return [
@@ -172,7 +186,18 @@ class Board {
 			"p",
 			{ class: "nothing" },
 			"No model matches. ",
-			h("button", { type: "button", class: "plain", onclick: () => this.change({ q: "", kind: [], size: [], licence: [], since: "", protocol: null }, { keepFocus: false }) }, "Clear the filters"),
+			h(
+				"button",
+				{
+					type: "button",
+					class: "plain",
+					onclick: () => this.change(
+						{ q: "", kind: [], size: [], licence: [], since: "", protocol: null },
+						{ keepFocus: false },
+					),
+				},
+				"Clear the filters",
+			),
 		);
 	}
 
@@ -181,12 +206,16 @@ class Board {
 		const asked = this.state.sort.filter(([key]) => columns.known(key, this.board));
 		if (asked.length) return asked;
 		const benchmarks = benchmarksOf(this.board, this.tab());
-		const fullest = benchmarks.reduce((a, b) => (this.board.cells[b.name].row.length > this.board.cells[a.name].row.length ? b : a));
+		const fullest = benchmarks.reduce((a, b) => (
+			this.board.cells[b.name].row.length > this.board.cells[a.name].row.length ? b : a
+		));
 		return [[`${fullest.name}.score`, -1]];
 	}
 
 	columns(state, benchmarks) {
-		const on = benchmarks.filter((b) => (state.on ? state.on.includes(b.name) : this.board.cells[b.name].row.length));
+		const on = benchmarks.filter((b) => (
+			state.on ? state.on.includes(b.name) : this.board.cells[b.name].row.length
+		));
 		const sort = this.sort();
 		const ordered = (key) => {
 			const place = sort.findIndex(([other]) => other === key);
@@ -194,15 +223,43 @@ class Board {
 		};
 		const narrow = matchMedia("(max-width: 760px)").matches;
 		return [
-			{ key: "model", title: "Model", help: "the model's name", width: narrow ? 168 : 300, css: "model", group: "", ...ordered("model") },
+			{
+				key: "model",
+				title: "Model",
+				help: "the model's name",
+				width: narrow ? 168 : 300,
+				css: "model",
+				group: "",
+				...ordered("model"),
+			},
 			...on.flatMap((b) =>
 				Object.keys(columns.METRICS)
 					.filter((metric) => state.show.includes(metric))
-					.map((metric) => ({ key: `${b.name}.${metric}`, title: columns.METRICS[metric].title, help: columns.METRIC_HELP[metric], width: columns.METRICS[metric].width, css: metric === "score" ? "" : "number", group: b.title, ...ordered(`${b.name}.${metric}`) })),
+					.map((metric) => (
+						{
+							key: `${b.name}.${metric}`,
+							title: columns.METRICS[metric].title,
+							help: columns.METRIC_HELP[metric],
+							width: columns.METRICS[metric].width,
+							css: metric === "score" ? "" : "number",
+							group: b.title,
+							...ordered(`${b.name}.${metric}`),
+						}
+					)),
 			),
 			...Object.keys(columns.FACTS)
 				.filter((key) => state.facts.includes(key))
-				.map((key) => ({ key, title: columns.FACTS[key].title, help: "", width: columns.FACTS[key].width, css: "", group: "", ...ordered(key) })),
+				.map((key) => (
+					{
+						key,
+						title: columns.FACTS[key].title,
+						help: "",
+						width: columns.FACTS[key].width,
+						css: "",
+						group: "",
+						...ordered(key),
+					}
+				)),
 		];
 	}
 
@@ -214,7 +271,11 @@ class Board {
 		const facts = [
 			slash > 0 && name(model.slice(0, slash)),
 			this.board.kind(row) && h("span", {}, format.KINDS[this.board.kind(row)] ?? this.board.kind(row)),
-			this.board.parameters[row] !== null && h("span", { translate: "no" }, format.parameters(this.board.parameters[row])),
+			this.board.parameters[row] !== null && h(
+				"span",
+				{ translate: "no" },
+				format.parameters(this.board.parameters[row]),
+			),
 			pinned && h("span", { class: "words" }, this.board.protocols[this.board.protocol[row]].title),
 		].filter(Boolean);
 		return h(
@@ -222,13 +283,25 @@ class Board {
 			{ class: "who" },
 			h(
 				"button",
-				{ type: "button", class: "pin", tabindex: -1, "aria-pressed": String(isPinned), "aria-label": isPinned ? "Unpin" : "Pin", title: isPinned ? "Unpin" : "Pin", onclick: () => this.act("pin", row) },
+				{
+					type: "button",
+					class: "pin",
+					tabindex: -1,
+					"aria-pressed": String(isPinned),
+					"aria-label": isPinned ? "Unpin" : "Pin",
+					title: isPinned ? "Unpin" : "Pin",
+					onclick: () => this.act("pin", row),
+				},
 				isPinned ? "★" : "☆",
 			),
 			h(
 				"span",
 				{ class: "names", title: visible(model) },
-				h("a", { class: "name", href: modelLink(model, this.board.details?.commit[row]), tabindex: -1 }, name(model.slice(slash + 1))),
+				h(
+					"a",
+					{ class: "name", href: modelLink(model, this.board.details?.commit[row]), tabindex: -1 },
+					name(model.slice(slash + 1)),
+				),
 				h("span", { class: "small quiet" }, facts.flatMap((fact, i) => (i ? [" · ", fact] : [fact]))),
 			),
 		);
@@ -245,7 +318,9 @@ class Board {
 		const old = before.find(([other]) => other === key);
 		const first = key === "model" ? 1 : -1;
 		const entry = [key, old ? -old[1] : first];
-		const sort = addsTo ? (old ? before.map((item) => (item[0] === key ? entry : item)) : [...before, entry]) : [entry];
+		const sort = addsTo ? (
+			old ? before.map((item) => (item[0] === key ? entry : item)) : [...before, entry]
+		) : [entry];
 		this.change({ sort });
 	}
 
@@ -260,7 +335,11 @@ class Board {
 	shareMenu() {
 		const copy = h("button", { type: "button", class: "plain", onclick: () => this.copyLink(copy) }, "Copy link");
 		const downloads = ["csv", "parquet"].map((kind) =>
-			h("button", { type: "button", class: "plain", onclick: () => this.download(kind) }, kind === "csv" ? "CSV" : "Parquet"),
+			h(
+				"button",
+				{ type: "button", class: "plain", onclick: () => this.download(kind) },
+				kind === "csv" ? "CSV" : "Parquet",
+			),
 		);
 		return h("div", { class: "share" }, copy, h("span", { class: "quiet" }, "Download"), downloads);
 	}
@@ -274,10 +353,18 @@ class Board {
 
 	// The rows as shown, in their order, with every number of the chosen benchmarks.
 	async download(kind) {
-		const rows = [...this.view.list.pinned, ...this.view.list.items.flatMap((item) => (item.row === undefined ? [] : [item.row]))];
-		const benchmarks = [...new Set(this.grid.columns.filter((c) => c.key.includes(".")).map((c) => c.key.split(".")[0]))];
+		const rows = [
+			...this.view.list.pinned,
+			...this.view.list.items.flatMap((item) => (item.row === undefined ? [] : [item.row])),
+		];
+		const benchmarks = [
+			...new Set(this.grid.columns.filter((c) => c.key.includes(".")).map((c) => c.key.split(".")[0])),
+		];
 		const body = JSON.stringify({ version: this.board.version, rows: [...new Set(rows)], benchmarks });
-		const response = await fetch(tableFile(`table.${kind}`), { method: "POST", headers: { "Content-Type": "application/json" }, body });
+		const response = await fetch(
+			tableFile(`table.${kind}`),
+			{ method: "POST", headers: { "Content-Type": "application/json" }, body },
+		);
 		if (response.status === 409) {
 			this.tags.board = null;
 			await this.load();
@@ -297,7 +384,11 @@ export function modelLink(model, commit) {
 }
 
 function skeleton() {
-	return h("div", { class: "skeleton", role: "status", "aria-label": "Loading the results" }, Array.from({ length: 10 }, () => h("div")));
+	return h(
+		"div",
+		{ class: "skeleton", role: "status", "aria-label": "Loading the results" },
+		Array.from({ length: 10 }, () => h("div")),
+	);
 }
 
 function refusal(failure, again) {

@@ -10,13 +10,21 @@ import { protocolsOf } from "./query.js";
 export async function mountCharts(root) {
 	root.replaceChildren(h("p", { role: "status", class: "waiting" }, "Loading the results"));
 	try {
-		const [first, second, third] = await Promise.all(["board.json", "details.json", "charts.json"].map((name) => fetchFile(name)));
+		const [first, second, third] = await Promise.all(
+			["board.json", "details.json", "charts.json"].map((name) => fetchFile(name)),
+		);
 		const board = decodeBoard(first.file);
 		if (!addDetails(board, second.file)) return mountCharts(root); // the results moved on in between
 		new Charts(root, board, third.file).render();
 	} catch (failure) {
 		root.replaceChildren(
-			h("div", { class: "notice bad", role: "alert" }, h("p", {}, "The results could not be loaded."), h("p", { class: "quiet" }, failure.message), h("button", { type: "button", class: "plain", onclick: () => mountCharts(root) }, "Try again")),
+			h(
+				"div",
+				{ class: "notice bad", role: "alert" },
+				h("p", {}, "The results could not be loaded."),
+				h("p", { class: "quiet" }, failure.message),
+				h("button", { type: "button", class: "plain", onclick: () => mountCharts(root) }, "Try again"),
+			),
 		);
 	}
 	return null;
@@ -60,7 +68,15 @@ class Charts {
 		const focus = document.activeElement?.id;
 		this.root.replaceChildren(
 			this.contents(),
-			h("section", { "aria-label": "Measured here" }, this.controls(filled, protocols), frontier.tokens(points, title), frontier.size(points, title), frontier.cost(points, title), budgets(this.more.budgets, points, title)),
+			h(
+				"section",
+				{ "aria-label": "Measured here" },
+				this.controls(filled, protocols),
+				frontier.tokens(points, title),
+				frontier.size(points, title),
+				frontier.cost(points, title),
+				budgets(this.more.budgets, points, title),
+			),
 			h("section", { "aria-label": "Training runs" }, runs(this.more.curves, this.board)),
 			h("section", { "aria-label": "Published elsewhere" }, reproduction(this.more), drift(this.more)),
 		);
@@ -68,21 +84,61 @@ class Charts {
 	}
 
 	contents() {
-		const links = { tokens: "Tokens", size: "Size", cost: "Cost", budget: "Answer budget", runs: "Training runs", reproduction: "Reproduction", drift: "Drift" };
-		return h("nav", { class: "contents", "aria-label": "Charts on this page" }, h("ul", {}, Object.entries(links).map(([id, text]) => h("li", {}, h("a", { href: `#${id}`, onclick: (event) => jump(event, id) }, text)))));
+		const links = {
+			tokens: "Tokens",
+			size: "Size",
+			cost: "Cost",
+			budget: "Answer budget",
+			runs: "Training runs",
+			reproduction: "Reproduction",
+			drift: "Drift",
+		};
+		return h(
+			"nav",
+			{ class: "contents", "aria-label": "Charts on this page" },
+			h(
+				"ul",
+				{},
+				Object.entries(links).map(([id, text]) => h(
+					"li",
+					{},
+					h("a", { href: `#${id}`, onclick: (event) => jump(event, id) }, text),
+				)),
+			),
+		);
 	}
 
 	controls(filled, protocols) {
 		if (!filled.length) return h("p", { class: "empty" }, "Nothing has been measured yet");
 		const select = (id, label, options, value, change) => {
-			const list = h("select", { id, onchange: () => change(list.value) }, options.map(([key, text]) => h("option", { value: key, selected: key === value, translate: id === "chart-benchmark" ? "no" : null }, text)));
+			const list = h(
+				"select",
+				{ id, onchange: () => change(list.value) },
+				options.map(([key, text]) => h(
+					"option",
+					{ value: key, selected: key === value, translate: id === "chart-benchmark" ? "no" : null },
+					text,
+				)),
+			);
 			return h("label", { class: "field" }, h("span", {}, label), list);
 		};
 		return h(
 			"div",
 			{ class: "controls" },
-			select("chart-benchmark", "Benchmark", filled.map((b) => [b.name, b.title]), this.benchmark, (benchmark) => this.choose({ benchmark, protocol: null })),
-			select("chart-protocol", "Protocol", protocols.map((p) => [p.id, p.title]), this.protocol, (protocol) => this.choose({ protocol })),
+			select(
+				"chart-benchmark",
+				"Benchmark",
+				filled.map((b) => [b.name, b.title]),
+				this.benchmark,
+				(benchmark) => this.choose({ benchmark, protocol: null }),
+			),
+			select(
+				"chart-protocol",
+				"Protocol",
+				protocols.map((p) => [p.id, p.title]),
+				this.protocol,
+				(protocol) => this.choose({ protocol }),
+			),
 		);
 	}
 

@@ -34,7 +34,9 @@ const AXES = {
 	},
 };
 
-export const frontier = Object.fromEntries(Object.keys(AXES).map((key) => [key, (points, title) => draw(key, points, title)]));
+export const frontier = Object.fromEntries(Object.keys(AXES).map(
+	(key) => [key, (points, title) => draw(key, points, title)],
+));
 
 // The points that no other beats: least of `key` first, each scoring more than all before it.
 export function paretoFront(points, key) {
@@ -54,7 +56,10 @@ function draw(key, all, benchmark) {
 	const shown = points.length > WHISKERS ? front : points;
 	const svg = chart({
 		x: { from: Math.min(...values) / 1.3, to: Math.max(...values) * 1.3, log: true, title: axis, write },
-		y: { ...scoreBounds(shown.flatMap((p) => [p.low, p.high]).concat(points.map((p) => p.score))), title: "accuracy, points" },
+		y: {
+			...scoreBounds(shown.flatMap((p) => [p.low, p.high]).concat(points.map((p) => p.score))),
+			title: "accuracy, points",
+		},
 		label: `${benchmark}: accuracy against ${axis}, ${points.length} models. On the Pareto front: ${front.slice(0, 12).map((p) => `${p.model} ${inPoints(p.score, p.low, p.high)} at ${tell(p[key])}`).join("; ")}.`,
 		marks: (place) => marks(place, key, points, front, shown, tell),
 	});
@@ -63,10 +68,24 @@ function draw(key, all, benchmark) {
 		title,
 		lead,
 		svg,
-		legend: h("p", { class: "legend" }, h("span", { class: "on-front" }, "on the front"), h("span", { class: "off-front" }, "beaten by another"), h("span", { class: "has-whisker" }, "95 % interval")),
+		legend: h(
+			"p",
+			{ class: "legend" },
+			h("span", { class: "on-front" }, "on the front"),
+			h("span", { class: "off-front" }, "beaten by another"),
+			h("span", { class: "has-whisker" }, "95 % interval"),
+		),
 		table: {
 			head: ["model", "benchmark", "score", "low", "high", axis, "on the front"],
-			rows: points.map((p) => [p.model, benchmark, p.score, p.low, p.high, p[key], front.includes(p) ? "yes" : "no"]),
+			rows: points.map((p) => [
+				p.model,
+				benchmark,
+				p.score,
+				p.low,
+				p.high,
+				p[key],
+				front.includes(p) ? "yes" : "no",
+			]),
 		},
 	});
 }
@@ -77,14 +96,22 @@ function marks(place, key, points, front, shown, tell) {
 	const others = points.filter((point) => !front.includes(point));
 	const dot = (point, css) => {
 		const [x, y] = at(point);
-		return s("g", {}, s("title", {}, `${point.model}: ${inPoints(point.score, point.low, point.high)}, ${tell(point[key])}`), s("circle", { class: css, cx: x, cy: y, r: css === "front" ? 5 : 4 }));
+		return s(
+			"g",
+			{},
+			s("title", {}, `${point.model}: ${inPoints(point.score, point.low, point.high)}, ${tell(point[key])}`),
+			s("circle", { class: css, cx: x, cy: y, r: css === "front" ? 5 : 4 }),
+		);
 	};
 	return s(
 		"g",
 		{},
 		shown.map((point) => whisker(place.x(point[key]), place.y(point.low), place.y(point.high))),
 		others.length > 2000
-			? s("path", { class: "cloud", d: others.map((point) => `M${at(point).map((v) => v.toFixed(1))}h0`).join("") })
+			? s(
+				"path",
+				{ class: "cloud", d: others.map((point) => `M${at(point).map((v) => v.toFixed(1))}h0`).join("") },
+			)
 			: others.map((point) => dot(point, "other")),
 		s("path", { class: "front-line", d: path(front.map(at)) }),
 		front.map((point) => dot(point, "front")),

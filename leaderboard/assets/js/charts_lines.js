@@ -9,22 +9,64 @@ const LINES = 6;
 export function budgets(curves, points, benchmark) {
 	const title = "How long must a model be let think?";
 	const lead = "Accuracy under smaller answer budgets, from the same stored answers. The line is a lower bound: the share finished and right within the budget. Dots are exact.";
-	const own = new Map(curves.filter((curve) => points.some((p) => p.row === curve.row && p.benchmark === curve.benchmark)).map((curve) => [curve.row, curve.points]));
+	const own = new Map(
+		curves.filter((curve) => points.some(
+			(p) => p.row === curve.row && p.benchmark === curve.benchmark,
+		)).map((curve) => [curve.row, curve.points]),
+	);
 	const shown = points.filter((point) => own.has(point.row)).slice(0, LINES);
-	if (!shown.length) return figure({ id: "budget", title, lead, nothing: "No result counts the tokens of its answers yet." });
-	const lines = shown.map((point) => ({ name: point.model, points: own.get(point.row).map(([tokens, ...scores]) => ({ at: tokens, score: scores[0] / 10, low: scores[1] / 10, high: scores[2] / 10, exact: Boolean(scores[3]) })) }));
+	if (!shown.length) return figure({
+		id: "budget",
+		title,
+		lead,
+		nothing: "No result counts the tokens of its answers yet.",
+	});
+	const lines = shown.map((point) => (
+		{
+			name: point.model,
+			points: own.get(point.row).map(([tokens, ...scores]) => (
+				{
+					at: tokens,
+					score: scores[0] / 10,
+					low: scores[1] / 10,
+					high: scores[2] / 10,
+					exact: Boolean(scores[3]),
+				}
+			)),
+		}
+	));
 	const ats = lines.flatMap((line) => line.points.map((p) => p.at));
-	return lineFigure({ id: "budget", title, lead, lines, benchmark, x: { from: Math.min(...ats), to: Math.max(...ats), log: true, title: "answer budget, tokens", write: (v) => (v >= 1000 ? `${v / 1000}k` : String(v)) } });
+	return lineFigure({
+		id: "budget",
+		title,
+		lead,
+		lines,
+		benchmark,
+		x: {
+			from: Math.min(...ats),
+			to: Math.max(...ats),
+			log: true,
+			title: "answer budget, tokens",
+			write: (v) => (v >= 1000 ? `${v / 1000}k` : String(v)),
+		},
+	});
 }
 
 export function runs(curves, board) {
 	const title = "How do checkpoints of a training run get better?";
 	const lead = "Accuracy of each checkpoint that was measured, with 95 % intervals.";
-	if (!curves.length) return figure({ id: "runs", title, lead, nothing: "No training run has measured checkpoints yet." });
+	if (!curves.length) return figure({
+		id: "runs",
+		title,
+		lead,
+		nothing: "No training run has measured checkpoints yet.",
+	});
 	const names = Object.fromEntries(board.benchmarks.map((b) => [b.name, b.title]));
 	const several = curves.filter((curve) => curve.points.length > 1);
 	const figures = (several.length ? several : curves).map((curve, i) => {
-		const points = curve.points.map(([at, score, low, high, plan]) => ({ at, score, low, high, plan, exact: true }));
+		const points = curve.points.map(([at, score, low, high, plan]) => (
+			{ at, score, low, high, plan, exact: true }
+		));
 		return lineFigure({
 			id: i ? `runs-${i}` : "runs",
 			title: `${names[curve.benchmark] ?? curve.benchmark}: ${visible(curve.run)}`,
@@ -39,17 +81,25 @@ export function runs(curves, board) {
 }
 
 function lineFigure({ id, title, named, lead, lines, benchmark, x }) {
-	const values = lines.flatMap((line) => line.points.flatMap((p) => (lines.length > 2 ? [p.score] : [p.low, p.high])));
+	const values = lines.flatMap((line) => line.points.flatMap(
+		(p) => (lines.length > 2 ? [p.score] : [p.low, p.high]),
+	));
 	const svg = chart({
 		x,
 		y: { ...scoreBounds(values), title: "accuracy, points" },
 		label: `${benchmark}: ${lines.map((line) => `${line.name}: ${line.points.map((p) => `${p.at}: ${inPoints(p.score, p.low, p.high)}`).join("; ")}`).join(". ")}.`,
 		marks: (place) => s("g", {}, lines.map((line, i) => drawLine(place, line, i, lines.length))),
 	});
-	const legend = lines.length > 1 && h("p", { class: "legend", translate: "no" }, lines.map((line, i) => h("span", { class: `series s${i}` }, line.name)));
+	const legend = lines.length > 1 && h(
+		"p",
+		{ class: "legend", translate: "no" },
+		lines.map((line, i) => h("span", { class: `series s${i}` }, line.name)),
+	);
 	const table = {
 		head: ["series", "benchmark", x.title, "score", "low", "high", "exact"],
-		rows: lines.flatMap((line) => line.points.map((p) => [line.name, benchmark, p.at, p.score, p.low, p.high, p.exact ? "yes" : "lower bound"])),
+		rows: lines.flatMap((line) => line.points.map(
+			(p) => [line.name, benchmark, p.at, p.score, p.low, p.high, p.exact ? "yes" : "lower bound"],
+		)),
 	};
 	const drawn = figure({ id, title, lead, svg, legend, table });
 	if (named) drawn.querySelector("h2").translate = false;
@@ -68,7 +118,13 @@ function drawLine(place, line, i, of) {
 		s("path", { class: "line", d: path(along.map((p) => at(p, p.score))) }),
 		line.points.filter((p) => p.exact).map((p) => {
 			const [x, y] = at(p, p.score);
-			const dot = s("g", {}, s("title", {}, `${line.name}, ${p.at}: ${inPoints(p.score, p.low, p.high)}`), of <= 2 && whisker(x, place.y(p.low), place.y(p.high)), s("circle", { class: "dot", cx: x, cy: y, r: 4 }));
+			const dot = s(
+				"g",
+				{},
+				s("title", {}, `${line.name}, ${p.at}: ${inPoints(p.score, p.low, p.high)}`),
+				of <= 2 && whisker(x, place.y(p.low), place.y(p.high)),
+				s("circle", { class: "dot", cx: x, cy: y, r: 4 }),
+			);
 			return dot;
 		}),
 	);

@@ -18,12 +18,35 @@ function strips(groups, { from, to, label }) {
 		nodes.push(s("text", { class: "group", x: 0, y: y + 17, translate: "no" }, group.title));
 		y += LINE;
 		for (const row of group.rows) {
-			nodes.push(s("line", { class: "rule", x1: NAMES, x2: x(to), y1: y + LINE / 2, y2: y + LINE / 2 }), s("text", { class: "label", x: NAMES - 10, y: y + 17, "text-anchor": "end", translate: "no" }, row.name), row.marks(x, y + LINE / 2), s("text", { class: "side", x: WIDTH, y: y + 17, "text-anchor": "end" }, row.side ?? ""));
+			nodes.push(
+				s("line", { class: "rule", x1: NAMES, x2: x(to), y1: y + LINE / 2, y2: y + LINE / 2 }),
+				s(
+					"text",
+					{ class: "label", x: NAMES - 10, y: y + 17, "text-anchor": "end", translate: "no" },
+					row.name,
+				),
+				row.marks(x, y + LINE / 2),
+				s("text", { class: "side", x: WIDTH, y: y + 17, "text-anchor": "end" }, row.side ?? ""),
+			);
 			y += LINE;
 		}
 	}
-	const ticks = roundTicks(from, to).map((value) => [s("line", { class: "rule", x1: x(value), x2: x(value), y1: MARGIN.top, y2: y }), s("text", { class: "tick", x: x(value), y: y + 18, "text-anchor": "middle" }, String(value))]);
-	return s("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": label, class: "plot" }, s("rect", { class: "paper", width: WIDTH, height }), ticks.flat(), nodes, s("text", { class: "axis", x: (NAMES + x(to)) / 2, y: height - 6, "text-anchor": "middle" }, "accuracy, points"));
+	const ticks = roundTicks(from, to).map((value) => [
+		s("line", { class: "rule", x1: x(value), x2: x(value), y1: MARGIN.top, y2: y }),
+		s("text", { class: "tick", x: x(value), y: y + 18, "text-anchor": "middle" }, String(value)),
+	]);
+	return s(
+		"svg",
+		{ viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": label, class: "plot" },
+		s("rect", { class: "paper", width: WIDTH, height }),
+		ticks.flat(),
+		nodes,
+		s(
+			"text",
+			{ class: "axis", x: (NAMES + x(to)) / 2, y: height - 6, "text-anchor": "middle" },
+			"accuracy, points",
+		),
+	);
 }
 
 const short = (model) => visible(model.split("/").at(-1).replace("DeepSeek-R1-", ""));
@@ -31,8 +54,15 @@ const short = (model) => visible(model.split("/").at(-1).replace("DeepSeek-R1-",
 export function reproduction({ published, reproductions }) {
 	const title = "Were the reported scores reproduced?";
 	const lead = "What DeepSeek reports for its models beside what others measured, with the widest 95 % interval that the number of problems allows.";
-	const pairs = reproductions.map((pair) => ({ ...pair, reported: published[pair.reported], measured: published[pair.measured] }));
-	if (!pairs.length) return figure({ id: "reproduction", title, lead, nothing: "No published score has been measured again yet." });
+	const pairs = reproductions.map((pair) => (
+		{ ...pair, reported: published[pair.reported], measured: published[pair.measured] }
+	));
+	if (!pairs.length) return figure({
+		id: "reproduction",
+		title,
+		lead,
+		nothing: "No published score has been measured again yet.",
+	});
 	const values = pairs.flatMap(({ reported, measured }) => [reported.score, measured.low, measured.high]);
 	const titles = [...new Set(pairs.map((pair) => pair.measured.title))];
 	const inside = (pair) => pair.reported.score >= pair.measured.low && pair.reported.score <= pair.measured.high;
@@ -44,8 +74,20 @@ export function reproduction({ published, reproductions }) {
 				"g",
 				{ class: inside(pair) ? "inside" : "outside" },
 				sideWhisker(y, x(pair.measured.low), x(pair.measured.high)),
-				s("circle", { class: "dot", cx: x(pair.measured.score), cy: y, r: 5 }, s("title", {}, `measured ${format.points(pair.measured.score)}, ${pair.measured.source}, ${pair.measured.date}`)),
-				s("path", { class: "claim", d: `M${x(pair.reported.score)},${y - 7}l6,7l-6,7l-6,-7z` }, s("title", {}, `reported ${format.points(pair.reported.score)}, ${pair.reported.source}`)),
+				s(
+					"circle",
+					{ class: "dot", cx: x(pair.measured.score), cy: y, r: 5 },
+					s(
+						"title",
+						{},
+						`measured ${format.points(pair.measured.score)}, ${pair.measured.source}, ${pair.measured.date}`,
+					),
+				),
+				s(
+					"path",
+					{ class: "claim", d: `M${x(pair.reported.score)},${y - 7}l6,7l-6,7l-6,-7z` },
+					s("title", {}, `reported ${format.points(pair.reported.score)}, ${pair.reported.source}`),
+				),
 			),
 	});
 	const svg = strips(
@@ -61,10 +103,38 @@ export function reproduction({ published, reproductions }) {
 		title,
 		lead,
 		svg,
-		legend: h("p", { class: "legend" }, h("span", { class: "diamond" }, "reported"), h("span", { class: "on-front" }, "measured elsewhere, 95 % interval"), h("span", { class: "gap-note" }, "at the right: measured minus reported")),
+		legend: h(
+			"p",
+			{ class: "legend" },
+			h("span", { class: "diamond" }, "reported"),
+			h("span", { class: "on-front" }, "measured elsewhere, 95 % interval"),
+			h("span", { class: "gap-note" }, "at the right: measured minus reported"),
+		),
 		table: {
-			head: ["model", "benchmark", "reported", "measured", "low", "high", "measured minus reported", "measured by", "date", "samples per problem"],
-			rows: pairs.map((p) => [p.model, p.measured.title, p.reported.score, p.measured.score, p.measured.low, p.measured.high, Number((p.measured.score - p.reported.score).toFixed(1)), p.measured.source, p.measured.date, p.measured.samples]),
+			head: [
+				"model",
+				"benchmark",
+				"reported",
+				"measured",
+				"low",
+				"high",
+				"measured minus reported",
+				"measured by",
+				"date",
+				"samples per problem",
+			],
+			rows: pairs.map((p) => [
+				p.model,
+				p.measured.title,
+				p.reported.score,
+				p.measured.score,
+				p.measured.low,
+				p.measured.high,
+				Number((p.measured.score - p.reported.score).toFixed(1)),
+				p.measured.source,
+				p.measured.date,
+				p.measured.samples,
+			]),
 		},
 	});
 }
@@ -78,7 +148,12 @@ export function drift({ published }) {
 		groups.set(key, [...(groups.get(key) ?? []), score]);
 	}
 	const several = [...groups.values()].filter((scores) => scores.length > 1);
-	if (!several.length) return figure({ id: "drift", title, lead, nothing: "No checkpoint was measured more than once." });
+	if (!several.length) return figure({
+		id: "drift",
+		title,
+		lead,
+		nothing: "No checkpoint was measured more than once.",
+	});
 	const values = several.flat().map((score) => score.score);
 	const spread = (scores) => Math.max(...scores.map((p) => p.score)) - Math.min(...scores.map((p) => p.score));
 	const titles = [...new Set(several.toSorted((a, b) => spread(b) - spread(a)).map((scores) => scores[0].title))];
@@ -89,12 +164,32 @@ export function drift({ published }) {
 			s(
 				"g",
 				{ class: "drift" },
-				s("line", { class: "span", x1: x(Math.min(...scores.map((p) => p.score))), x2: x(Math.max(...scores.map((p) => p.score))), y1: y, y2: y }),
-				scores.map((p) => s("circle", { class: "dot", cx: x(p.score), cy: y, r: 4.5 }, s("title", {}, `${format.points(p.score)}: ${p.source}, ${p.date}, ${p.settings}`))),
+				s(
+					"line",
+					{
+						class: "span",
+						x1: x(Math.min(...scores.map((p) => p.score))),
+						x2: x(Math.max(...scores.map((p) => p.score))),
+						y1: y,
+						y2: y,
+					},
+				),
+				scores.map((p) => s(
+					"circle",
+					{ class: "dot", cx: x(p.score), cy: y, r: 4.5 },
+					s("title", {}, `${format.points(p.score)}: ${p.source}, ${p.date}, ${p.settings}`),
+				)),
 			),
 	});
 	const svg = strips(
-		titles.map((name) => ({ title: name, rows: several.filter((scores) => scores[0].title === name).sort((a, b) => spread(b) - spread(a)).map(row) })),
+		titles.map((name) => (
+			{
+				title: name,
+				rows: several.filter(
+					(scores) => scores[0].title === name,
+				).sort((a, b) => spread(b) - spread(a)).map(row),
+			}
+		)),
 		{
 			from: Math.floor(Math.min(...values) / 10) * 10,
 			to: Math.ceil(Math.max(...values) / 10) * 10,
@@ -108,7 +203,16 @@ export function drift({ published }) {
 		svg,
 		table: {
 			head: ["model", "benchmark", "score", "source", "date", "settings", "samples per problem", "answer budget"],
-			rows: several.flat().map((p) => [p.model, p.title, p.score, p.source, p.date, p.settings, p.samples, p.budget]),
+			rows: several.flat().map((p) => [
+				p.model,
+				p.title,
+				p.score,
+				p.source,
+				p.date,
+				p.settings,
+				p.samples,
+				p.budget,
+			]),
 		},
 	});
 }

@@ -9,8 +9,18 @@ const none = () => h("span", { class: "quiet" }, format.DASH);
 
 export const METRICS = {
 	score: { title: "Score", width: 158, details: false, value: (c) => c.columns.score[c.place] },
-	rank: { title: "Rank", width: 92, details: false, value: (c) => (c.columns.best[c.place] ? -c.columns.best[c.place] : null) },
-	reported: { title: "Reported", width: 128, details: false, value: (c) => c.columns.reported.get(c.row)?.score ?? null },
+	rank: {
+		title: "Rank",
+		width: 92,
+		details: false,
+		value: (c) => (c.columns.best[c.place] ? -c.columns.best[c.place] : null),
+	},
+	reported: {
+		title: "Reported",
+		width: 128,
+		details: false,
+		value: (c) => c.columns.reported.get(c.row)?.score ?? null,
+	},
 	gap: { title: "Gap", width: 118, details: false, value: (c) => gapOf(c) },
 	tokens: { title: "Tokens", width: 84, details: true, value: (c) => c.columns.details.tokens[c.place] },
 	cut: { title: "Cut off", width: 84, details: true, value: (c) => c.columns.details.cut[c.place] },
@@ -43,7 +53,12 @@ export const FACTS = {
 	licence: { title: "Licence", width: 118, details: false, value: (board, row) => board.licence(row) },
 	measured: { title: "Last measured", width: 118, details: false, value: (board, row) => board.day(row) },
 	base: { title: "Base model", width: 210, details: true, value: (board, row) => board.details.base[row] || null },
-	released: { title: "Released", width: 104, details: true, value: (board, row) => board.details.released[row] || null },
+	released: {
+		title: "Released",
+		width: 104,
+		details: true,
+		value: (board, row) => board.details.released[row] || null,
+	},
 	run: { title: "Training run", width: 170, details: true, value: (board, row) => board.details.run[row] || null },
 	commit: { title: "Commit", width: 100, details: true, value: (board, row) => board.details.commit[row] || null },
 };
@@ -90,7 +105,11 @@ export function content(board, row, key) {
 	if (!key.includes(".")) return fact(board, row, key);
 	const [benchmark, metric] = key.split(".");
 	const shown = cell(board, row, benchmark);
-	if (shown === null) return metric === "score" ? h("span", { class: "quiet", title: "not measured" }, format.DASH) : none();
+	if (shown === null) return metric === "score" ? h(
+		"span",
+		{ class: "quiet", title: "not measured" },
+		format.DASH,
+	) : none();
 	return METRIC_CELLS[metric](shown, board.cells[benchmark]);
 }
 
@@ -111,7 +130,11 @@ const METRIC_CELLS = {
 	score: scoreCell,
 	rank: rankCell,
 	reported: (shown) =>
-		shown.reported ? h("span", { title: shown.reported.source }, h("i", {}, format.points(shown.reported.score))) : none(),
+		shown.reported ? h(
+			"span",
+			{ title: shown.reported.source },
+			h("i", {}, format.points(shown.reported.score)),
+		) : none(),
 	gap: gapCell,
 	tokens: detail("tokens", format.count),
 	cut: detail("cut", (value) => format.percent(value / 1000)),
@@ -155,7 +178,11 @@ function rankCell(shown) {
 		"span",
 		{ class: "rank" },
 		h("b", {}, format.ranks(shown.best, shown.worst)),
-		h("span", { class: "small quiet" }, tied ? `${format.count(tied)} not separable` : `of ${format.count(shown.compared)}`),
+		h(
+			"span",
+			{ class: "small quiet" },
+			tied ? `${format.count(tied)} not separable` : `of ${format.count(shown.compared)}`,
+		),
 	);
 }
 

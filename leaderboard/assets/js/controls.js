@@ -13,13 +13,27 @@ export function tabs(available, current, choose) {
 		"div",
 		{ class: "tabs", role: "group", "aria-label": "What to show" },
 		available.map((tab) =>
-			h("button", { type: "button", "aria-pressed": String(tab === current), onclick: () => choose(tab) }, TABS[tab]),
+			h(
+				"button",
+				{ type: "button", "aria-pressed": String(tab === current), onclick: () => choose(tab) },
+				TABS[tab],
+			),
 		),
 	);
 }
 
 export function searchField(value, change) {
-	const field = h("input", { type: "search", id: "board-search", placeholder: "Find a model", value, autocomplete: "off", spellcheck: "false" });
+	const field = h(
+		"input",
+		{
+			type: "search",
+			id: "board-search",
+			placeholder: "Find a model",
+			value,
+			autocomplete: "off",
+			spellcheck: "false",
+		},
+	);
 	field.addEventListener("input", debounced(() => change(field.value), 60));
 	return h("label", { class: "field search" }, h("span", { class: "hidden" }, "Find a model"), field);
 }
@@ -67,9 +81,33 @@ export function filterMenus(board, state, rows, change) {
 	const sizes = counted((row) => sizeName(board.parameters[row]));
 	const option = (counts, label) => (value) => [value, label(value), counts.get(value)];
 	return [
-		choices("filter-kind", "Kind", [...Object.keys(format.KINDS), UNKNOWN].filter((k) => kinds.has(k)).map(option(kinds, (k) => format.KINDS[k] ?? k)), state.kind, (kind) => change({ kind })),
-		choices("filter-size", "Size", [...SIZES.map(([id]) => id), UNKNOWN].filter((id) => sizes.has(id)).map(option(sizes, (id) => SIZES.find((size) => size[0] === id)?.[1] ?? id)), state.size, (size) => change({ size })),
-		choices("filter-licence", "Licence", [...licences.keys()].sort().map(option(licences, (l) => (l === UNKNOWN ? l : name(l)))), state.licence, (licence) => change({ licence })),
+		choices(
+			"filter-kind",
+			"Kind",
+			[...Object.keys(format.KINDS), UNKNOWN].filter((k) => kinds.has(k)).map(option(
+				kinds,
+				(k) => format.KINDS[k] ?? k,
+			)),
+			state.kind,
+			(kind) => change({ kind }),
+		),
+		choices(
+			"filter-size",
+			"Size",
+			[...SIZES.map(([id]) => id), UNKNOWN].filter((id) => sizes.has(id)).map(option(
+				sizes,
+				(id) => SIZES.find((size) => size[0] === id)?.[1] ?? id,
+			)),
+			state.size,
+			(size) => change({ size }),
+		),
+		choices(
+			"filter-licence",
+			"Licence",
+			[...licences.keys()].sort().map(option(licences, (l) => (l === UNKNOWN ? l : name(l)))),
+			state.licence,
+			(licence) => change({ licence }),
+		),
 		sinceField(state.since, (since) => change({ since })),
 	];
 }
@@ -85,7 +123,10 @@ function sinceField(value, change) {
 }
 
 export function columnMenu(board, state, benchmarks, change) {
-	const metric = (key) => [key, h("span", {}, columns.METRICS[key].title, h("span", { class: "quiet help" }, columns.METRIC_HELP[key]))];
+	const metric = (key) => [
+		key,
+		h("span", {}, columns.METRICS[key].title, h("span", { class: "quiet help" }, columns.METRIC_HELP[key])),
+	];
 	const on = state.on ?? benchmarks.map((b) => b.name);
 	const group = (title, options, chosen, apply) =>
 		h(
@@ -117,9 +158,24 @@ export function columnMenu(board, state, benchmarks, change) {
 		h(
 			"div",
 			{ class: "groups" },
-			group("Benchmarks", benchmarks.map((b) => [b.name, h("span", { translate: "no" }, b.title)]), on, (names) => change({ on: names.length === benchmarks.length ? null : names })),
-			group("Of each benchmark", Object.keys(columns.METRICS).map(metric), state.show, (show) => change({ show })),
-			group("Of each model", Object.keys(columns.FACTS).map((key) => [key, columns.FACTS[key].title]), state.facts, (facts) => change({ facts })),
+			group(
+				"Benchmarks",
+				benchmarks.map((b) => [b.name, h("span", { translate: "no" }, b.title)]),
+				on,
+				(names) => change({ on: names.length === benchmarks.length ? null : names }),
+			),
+			group(
+				"Of each benchmark",
+				Object.keys(columns.METRICS).map(metric),
+				state.show,
+				(show) => change({ show }),
+			),
+			group(
+				"Of each model",
+				Object.keys(columns.FACTS).map((key) => [key, columns.FACTS[key].title]),
+				state.facts,
+				(facts) => change({ facts }),
+			),
 		),
 	);
 }
@@ -130,7 +186,12 @@ export function guard(sections) {
 	return h(
 		"div",
 		{ class: "notice guard", role: "note" },
-		h("p", {}, h("b", {}, "Different protocols are not sorted or ranked together. "), "Settings alone move a score by up to ten points, so each protocol has a section of its own, which says how it differs from the standard one."),
+		h(
+			"p",
+			{},
+			h("b", {}, "Different protocols are not sorted or ranked together. "),
+			"Settings alone move a score by up to ten points, so each protocol has a section of its own, which says how it differs from the standard one.",
+		),
 	);
 }
 
@@ -142,7 +203,13 @@ export function sectionLine({ section, rows }) {
 		h("b", {}, standard ? "Standard protocol" : "Another protocol"),
 		standard
 			? h("span", { class: "quiet" }, "every problem, all attempts, the same decoding")
-			: h("span", { class: "words", title: section.words.join("; ") }, h("span", {}, "standard vs this:"), " ", h("span", {}, section.words.join("; "))),
+			: h(
+				"span",
+				{ class: "words", title: section.words.join("; ") },
+				h("span", {}, "standard vs this:"),
+				" ",
+				h("span", {}, section.words.join("; ")),
+			),
 		h("span", { class: "quiet" }, `${format.count(rows)} ${rows === 1 ? "row" : "rows"}`),
 	);
 }

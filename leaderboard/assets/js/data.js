@@ -5,7 +5,9 @@ const ROOT = new URL("../../data/", import.meta.url); // .../site/<version>/js/ 
 // A file and its tag; null where the tag is the one already known.
 export async function fetchFile(name, known = null) {
 	const response = await fetch(new URL(name, ROOT), { cache: "no-cache" });
-	if (!response.ok) throw new Error((await response.text()) || `${name} could not be fetched (HTTP ${response.status})`);
+	if (!response.ok) throw new Error(
+		(await response.text()) || `${name} could not be fetched (HTTP ${response.status})`,
+	);
 	const tag = response.headers.get("ETag");
 	return tag !== null && tag === known ? null : { tag, file: await response.json() };
 }
@@ -77,7 +79,11 @@ export function addDetails(board, file) {
 	if (file.version !== board.version) return false;
 	board.details = file.rows;
 	for (const [name, columns] of Object.entries(file.cells)) {
-		board.cells[name].details = { ...columns, day: decoded(columns.day, columns.days), device: decoded(columns.device, columns.devices) };
+		board.cells[name].details = {
+			...columns,
+			day: decoded(columns.day, columns.days),
+			device: decoded(columns.device, columns.devices),
+		};
 	}
 	return true;
 }

@@ -2,7 +2,19 @@
 
 import { h, save } from "./dom.js";
 
-const KEPT_STYLES = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "stroke-linejoin", "opacity", "font-size", "font-weight", "font-family"];
+const KEPT_STYLES = [
+	"fill",
+	"fill-opacity",
+	"stroke",
+	"stroke-width",
+	"stroke-dasharray",
+	"stroke-linecap",
+	"stroke-linejoin",
+	"opacity",
+	"font-size",
+	"font-weight",
+	"font-family",
+];
 
 // `table`: {head: [...], rows: [[...]]} with plain values, which are also the CSV.
 export function figure({ id, title, lead, controls, svg, legend, table, nothing }) {
@@ -14,7 +26,13 @@ export function figure({ id, title, lead, controls, svg, legend, table, nothing 
 				h("div", { class: "keep" }, h("span", { class: "quiet" }, "Download"), ...buttons(id, svg, table)),
 				tableFold(title, table),
 			];
-	return h("figure", { class: "chart", id }, h("figcaption", {}, h("h2", {}, title), h("p", { class: "lead" }, lead)), controls, body);
+	return h(
+		"figure",
+		{ class: "chart", id },
+		h("figcaption", {}, h("h2", {}, title), h("p", { class: "lead" }, lead)),
+		controls,
+		body,
+	);
 }
 
 function buttons(id, svg, table) {
@@ -38,11 +56,31 @@ function tableFold(title, { head, rows }) {
 					"table",
 					{},
 					h("thead", {}, h("tr", {}, head.map((text) => h("th", { scope: "col" }, text)))),
-					h("tbody", {}, rows.slice(0, 500).map((row) => h("tr", {}, row.map((value, i) => h(i ? "td" : "th", { scope: i ? null : "row", class: typeof value === "number" ? "number" : null, translate: "no" }, value === null ? "–" : String(value)))))),
+					h(
+						"tbody",
+						{},
+						rows.slice(0, 500).map((row) => h(
+							"tr",
+							{},
+							row.map((value, i) => h(
+								i ? "td" : "th",
+								{
+									scope: i ? null : "row",
+									class: typeof value === "number" ? "number" : null,
+									translate: "no",
+								},
+								value === null ? "–" : String(value),
+							)),
+						)),
+					),
 				),
 			),
 		);
-		if (rows.length > 500) fold.append(h("p", { class: "quiet" }, "The first 500 rows. The CSV file has them all."));
+		if (rows.length > 500) fold.append(h(
+			"p",
+			{ class: "quiet" },
+			"The first 500 rows. The CSV file has them all.",
+		));
 	});
 	return fold;
 }

@@ -42,7 +42,10 @@ export class Grid {
 		this.shown.clear();
 		this.body.replaceChildren(this.before, this.after);
 		if (!keepScroll) this.frame.scrollTop = 0;
-		this.active = { row: Math.min(this.active.row, pinned.length + items.length), column: Math.min(this.active.column, columns.length - 1) };
+		this.active = {
+			row: Math.min(this.active.row, pinned.length + items.length),
+			column: Math.min(this.active.column, columns.length - 1),
+		};
 		this.render();
 	}
 
@@ -65,7 +68,11 @@ export class Grid {
 				"tr",
 				{ class: "groups", "aria-rowindex": 1 },
 				groups.map(({ group, span }) =>
-					group ? h("th", { scope: "colgroup", colspan: span, translate: "no" }, group) : h("td", { colspan: span }),
+					group ? h(
+						"th",
+						{ scope: "colgroup", colspan: span, translate: "no" },
+						group,
+					) : h("td", { colspan: span }),
 				),
 			),
 			h("tr", { "aria-rowindex": 2 }, this.columns.map((column, i) => this.headCell(column, i))),
@@ -77,11 +84,31 @@ export class Grid {
 		const arrow = { 1: "↑", [-1]: "↓" }[column.sort];
 		const button = h(
 			"button",
-			{ type: "button", tabindex: -1, title: column.help, onclick: (event) => this.act("sort", column.key, event.shiftKey) },
+			{
+				type: "button",
+				tabindex: -1,
+				title: column.help,
+				onclick: (event) => this.act("sort", column.key, event.shiftKey),
+			},
 			column.title,
-			arrow && h("span", { class: "arrow", "aria-hidden": "true" }, column.place ? `${arrow}${column.place}` : arrow),
+			arrow && h(
+				"span",
+				{ class: "arrow", "aria-hidden": "true" },
+				column.place ? `${arrow}${column.place}` : arrow,
+			),
 		);
-		return h("th", { scope: "col", "aria-sort": ordered, "aria-colindex": i + 1, tabindex: -1, "data-at": `0,${i}`, class: column.css }, button);
+		return h(
+			"th",
+			{
+				scope: "col",
+				"aria-sort": ordered,
+				"aria-colindex": i + 1,
+				tabindex: -1,
+				"data-at": `0,${i}`,
+				class: column.css,
+			},
+			button,
+		);
 	}
 
 	later() {
@@ -129,7 +156,11 @@ export class Grid {
 		const at = index - HEAD_ROWS + 1;
 		const attributes = { "aria-rowindex": index + 1 };
 		if (item.section) {
-			const line = h("th", { scope: "rowgroup", colspan: this.columns.length, tabindex: -1, "data-at": `${at},0` }, this.drawSection(item));
+			const line = h(
+				"th",
+				{ scope: "rowgroup", colspan: this.columns.length, tabindex: -1, "data-at": `${at},0` },
+				this.drawSection(item),
+			);
 			return h("tr", { ...attributes, class: "section" }, line);
 		}
 		if (item.pin !== undefined) attributes.style = `--pin:${item.pin}`;
@@ -139,7 +170,13 @@ export class Grid {
 			this.columns.map((column, i) =>
 				h(
 					i ? "td" : "th",
-					{ scope: i ? null : "row", class: column.css, tabindex: -1, "aria-colindex": i + 1, "data-at": `${at},${i}` },
+					{
+						scope: i ? null : "row",
+						class: column.css,
+						tabindex: -1,
+						"aria-colindex": i + 1,
+						"data-at": `${at},${i}`,
+					},
 					this.draw(item.row, column, item.pin !== undefined),
 				),
 			),
@@ -154,13 +191,18 @@ export class Grid {
 
 	mark() {
 		this.table.querySelector('[tabindex="0"]')?.setAttribute("tabindex", -1);
-		const target = this.at(this.active) ?? this.at({ row: 0, column: this.active.column }) ?? this.at({ row: 0, column: 0 });
+		const target = this.at(this.active) ?? this.at({
+			row: 0,
+			column: this.active.column,
+		}) ?? this.at({ row: 0, column: 0 });
 		target?.setAttribute("tabindex", 0);
 	}
 
 	at({ row, column }) {
 		return (
-			this.table.querySelector(`[data-at="${row},${column}"]`) ?? this.table.querySelector(`.section [data-at="${row},0"]`)
+			this.table.querySelector(`[data-at="${row},${column}"]`) ?? this.table.querySelector(
+				`.section [data-at="${row},0"]`,
+			)
 		);
 	}
 
@@ -192,7 +234,10 @@ export class Grid {
 			this.go(Math.min(last, Math.max(0, toRow)), Math.min(this.columns.length - 1, Math.max(0, toColumn)));
 		} else if (event.key === "Enter" && event.target.matches("[data-at]")) {
 			const inside = event.target.querySelector("a, button:not(.pin)");
-			inside?.dispatchEvent(new MouseEvent("click", { bubbles: true, cancelable: true, shiftKey: event.shiftKey, ctrlKey: event.ctrlKey }));
+			inside?.dispatchEvent(new MouseEvent(
+				"click",
+				{ bubbles: true, cancelable: true, shiftKey: event.shiftKey, ctrlKey: event.ctrlKey },
+			));
 		} else if (event.key.toLowerCase() === "p" && row > 0 && !event.ctrlKey) {
 			this.act("pin", this.modelRow(row));
 		} else {

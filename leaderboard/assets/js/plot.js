@@ -54,15 +54,27 @@ export function chart({ height = 380, x, y, label, marks }) {
 		s("rect", { class: "paper", width: WIDTH, height }),
 		yTicks.map((value) => [
 			s("line", { class: "rule", x1: MARGIN.left, x2: right, y1: place.y(value), y2: place.y(value) }),
-			s("text", { class: "tick", x: MARGIN.left - 8, y: place.y(value) + 4, "text-anchor": "end" }, String(value)),
+			s(
+				"text",
+				{ class: "tick", x: MARGIN.left - 8, y: place.y(value) + 4, "text-anchor": "end" },
+				String(value),
+			),
 		]).flat(),
 		xTicks.map((value) => [
 			s("line", { class: "stroke", x1: place.x(value), x2: place.x(value), y1: bottom, y2: bottom + 5 }),
-			s("text", { class: "tick", x: place.x(value), y: bottom + 19, "text-anchor": "middle" }, (x.write ?? String)(value)),
+			s(
+				"text",
+				{ class: "tick", x: place.x(value), y: bottom + 19, "text-anchor": "middle" },
+				(x.write ?? String)(value),
+			),
 		]).flat(),
 		s("line", { class: "stroke", x1: MARGIN.left, x2: right, y1: bottom, y2: bottom }),
 		s("text", { class: "axis", x: (MARGIN.left + right) / 2, y: height - 6, "text-anchor": "middle" }, x.title),
-		s("text", { class: "axis", transform: "rotate(-90)", x: -(MARGIN.top + bottom) / 2, y: 13, "text-anchor": "middle" }, y.title),
+		s(
+			"text",
+			{ class: "axis", transform: "rotate(-90)", x: -(MARGIN.top + bottom) / 2, y: 13, "text-anchor": "middle" },
+			y.title,
+		),
 		marks(place),
 	);
 }

@@ -24,7 +24,9 @@ function groups(published) {
 }
 
 function table(title, rows) {
-	const ordered = rows.slice().sort((a, b) => a.model.toLowerCase().localeCompare(b.model.toLowerCase()) || a.date.localeCompare(b.date));
+	const ordered = rows.slice().sort(
+		(a, b) => a.model.toLowerCase().localeCompare(b.model.toLowerCase()) || a.date.localeCompare(b.date),
+	);
 	return h(
 		"section",
 		{ class: "published", "aria-label": title },
@@ -35,7 +37,23 @@ function table(title, rows) {
 			h(
 				"table",
 				{},
-				h("thead", {}, h("tr", {}, ["Model", "Score", "Whose", "Settings", "Per problem", "Source", "Date"].map((head) => h("th", { scope: "col" }, head)))),
+				h(
+					"thead",
+					{},
+					h(
+						"tr",
+						{},
+						[
+							"Model",
+							"Score",
+							"Whose",
+							"Settings",
+							"Per problem",
+							"Source",
+							"Date",
+						].map((head) => h("th", { scope: "col" }, head)),
+					),
+				),
 				h("tbody", {}, ordered.map(line)),
 			),
 		),
@@ -43,12 +61,20 @@ function table(title, rows) {
 }
 
 function line(score) {
-	const source = h("a", { href: score.url, target: "_blank", rel: "noopener noreferrer", translate: "no" }, score.source);
+	const source = h(
+		"a",
+		{ href: score.url, target: "_blank", rel: "noopener noreferrer", translate: "no" },
+		score.source,
+	);
 	return h(
 		"tr",
 		{},
 		h("th", { scope: "row" }, name(score.model)),
-		h("td", { class: "number" }, `${format.points(score.score)}${score.std === null ? "" : ` ± ${score.std.toFixed(1)}`}`),
+		h(
+			"td",
+			{ class: "number" },
+			`${format.points(score.score)}${score.std === null ? "" : ` ± ${score.std.toFixed(1)}`}`,
+		),
 		h("td", {}, h("span", { class: `badge ${score.kind.replace(" ", "-")}` }, score.kind)),
 		h("td", { translate: "no" }, score.settings),
 		h("td", { class: "number" }, score.samples === null ? format.DASH : String(score.samples)),

@@ -11,7 +11,7 @@ from evaluator.errors import OpenR1Error
 from leaderboard.desk import OperatorDesk
 from leaderboard.pages.frame import QUIETLY, PageContext, changed, header, live_html, or_refusal, visitor
 from leaderboard.views import shell
-from leaderboard.views.markup import Html
+from leaderboard.views.markup import Html, join
 from leaderboard.views.operate import operate_page as whole_page
 from leaderboard.visitors import Visitor
 
@@ -59,7 +59,8 @@ def operate_page(page: gr.Blocks, context: PageContext) -> None:
 def render_operation(context: PageContext, visitor: Visitor | None) -> Html:
     """The page as it is now, for a maintainer."""
     if context.operator is None or visitor is None or not visitor.maintainer:
-        return shell.refused("This page is for the board's maintainers: sign in as one.")
+        refusal = shell.refused("This page is for the board's maintainers: sign in as one.")
+        return join([Html("<h1>Operation</h1>"), refusal])
     return whole_page(context.operator.overview())
 
 

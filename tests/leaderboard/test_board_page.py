@@ -201,7 +201,7 @@ def test_columns_come_and_go_as_the_reader_chooses(site: Site) -> None:
 
 
 def test_a_shared_link_shows_the_same_view_with_its_pinned_models(site: Site, browser: Browser) -> None:
-    site.tab.goto(f"{site.url}?licence=mit&sort=model")
+    site.tab.goto(f"{site.url}?licence=mit&sort=-model")
     expect_models(site.tab, ["distilled", "small-sft"])
     row = grid(site.tab).get_by_role("row").filter(has_text="distilled").first
     row.get_by_role("button", name="Pin").click()

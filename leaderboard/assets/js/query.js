@@ -96,13 +96,18 @@ export function listed(board, state, protocols) {
 	return { items, rows: rows.length, pinned, sections: shown.map((section) => section.protocol) };
 }
 
-// Pinned models, in the order they were pinned, whatever the filters say.
+// Pinned models, in the order they were pinned, whatever the filters say. Of a model under several protocols the rows of
+// those in view; where it has none of them, the first that it has.
 function pinnedRows(board, state, protocols) {
 	const isThere = measured(board, benchmarksOf(board, state.tab));
-	const places = new Map(protocols.map((p, order) => [p.place, order]));
+	const chosen = chosenProtocol(state, protocols);
+	const order = new Map(protocols.map((p, place) => [p.place, place]));
+	const inView = new Set(protocols.filter((p) => chosen === ALL || p.id === chosen).map((p) => p.place));
 	return state.pin.flatMap((name) => {
 		const rows = [];
 		for (let row = 0; row < board.rows; row++) if (board.model[row] === name && isThere(row)) rows.push(row);
-		return rows.sort((a, b) => places.get(board.protocol[a]) - places.get(board.protocol[b])).slice(0, 2);
+		rows.sort((a, b) => order.get(board.protocol[a]) - order.get(board.protocol[b]));
+		const seen = rows.filter((row) => inView.has(board.protocol[row]));
+		return seen.length ? seen.slice(0, 2) : rows.slice(0, 1);
 	});
 }

@@ -37,7 +37,7 @@ def training_curve(title: str, curve: Sequence[CurvePoint]) -> Html:
     scale = Scale(last_step=steps[-1])
     return fill(
         '<figure class="curve"><figcaption>{title}</figcaption>'
-        '<svg viewBox="0 0 {width} {height}" role="img" aria-label="{words}">'
+        '<svg viewBox="0 0 {width} {height}" role="group" aria-label="{words}">'
         "{grid}{axes}{band}{line}{marks}</svg></figure>",
         title=title,
         width=WIDTH,

@@ -105,7 +105,7 @@ def _protocols() -> Html:
     rows = (
         Row(
             cells=(
-                benchmark.title,
+                fill('<span translate="no">{title}</span>', title=benchmark.title),
                 count(benchmark.problems),
                 count(benchmark.attempts),
                 count(benchmark.max_tokens),

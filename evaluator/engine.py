@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -58,6 +59,7 @@ class LocalServer:
     def __init__(self, launch: Launch, replica: int) -> None:
         self._launch, self._replica = launch, replica
         self._process: SupervisedProcess | None = None
+        self._changing, self._closed = threading.Lock(), False
         self.endpoint = Endpoint(base_url="", model=launch.served_name)
         self.facts = EngineFacts()
 
@@ -75,29 +77,38 @@ class LocalServer:
         launch, port = self._launch, free_port()
         root = f"http://127.0.0.1:{port}"
         name = "engine.log" if launch.plan.replicas == 1 else f"engine-{self._replica}.log"
-        self._process = await asyncio.to_thread(
-            SupervisedProcess,
-            launch.command(port),
-            log=launch.work / name,
-            environment=launch.environment(self._replica),
-            folder=launch.work,
-        )
-        await _wait_until_healthy(self._process, root, launch.on_progress, launch.cancelled)
+        process = await asyncio.to_thread(self._begin, launch.command(port), launch.work / name)
+        await _wait_until_healthy(process, root, launch.on_progress, launch.cancelled)
         self.endpoint = Endpoint(base_url=f"{root}/v1", model=launch.served_name)
         await _check_served(self.endpoint)
-        self.facts = read_facts(self._process.log.read_text(encoding="utf-8", errors="replace"))
+        self.facts = read_facts(process.log.read_text(encoding="utf-8", errors="replace"))
         return self.endpoint
+
+    def _begin(self, command: list[str], log: Path) -> SupervisedProcess:
+        """Start the process in a thread. Who gave up waiting for it still ends it: `close` waits for the lock."""
+        with self._changing:
+            if self._closed:
+                raise Cancelled("the engine was ended before it was started again")
+            self._process = SupervisedProcess(
+                command, log=log, environment=self._launch.environment(self._replica), folder=self._launch.work
+            )
+            return self._process
 
     async def restart(self) -> Endpoint:
         """End what is left of it and start it again. Raises as `start`."""
         self._launch.on_progress(f"the engine failed; starting it again: {self.log_tail(1)[:200]}")
-        await self.stop()
+        await asyncio.to_thread(self._end, closed=False)
         return await self.start()
 
-    async def stop(self) -> None:
-        """End it, with all its workers."""
-        if self._process is not None:
-            await asyncio.to_thread(self._process.stop)
+    async def close(self) -> None:
+        """End it for good, with all its workers."""
+        await asyncio.to_thread(self._end, closed=True)
+
+    def _end(self, *, closed: bool) -> None:
+        with self._changing:
+            self._closed = self._closed or closed
+            if self._process is not None:
+                self._process.stop()
 
     def check_alive(self) -> None:
         """Raises EngineFailed with the last log lines where the process has ended."""
@@ -166,7 +177,7 @@ async def local_engine(launch: Launch) -> AsyncIterator[RunningEngine]:
         facts = replace(servers[0].facts, replicas=len(servers))
         yield RunningEngine(endpoint=servers[0].endpoint, facts=facts, local=servers)
     finally:
-        await asyncio.gather(*(server.stop() for server in servers))
+        await asyncio.gather(*(server.close() for server in servers))
 
 
 async def given_engine(endpoint: Endpoint, *others: Endpoint) -> RunningEngine:

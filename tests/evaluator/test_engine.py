@@ -209,3 +209,34 @@ def test_a_failure_seen_by_the_client_comes_with_the_engines_own_last_lines(tmp_
     with pytest.raises(EngineFailed) as failed:
         run_async(run())
     assert failed.value.log_tail == "visible None"
+
+
+def test_cancelling_while_an_engine_is_started_again_leaves_no_process(tmp_path: Path) -> None:
+    (tmp_path / "steady.py").write_text(STEADY)
+    serves_once = f'DIES_AFTER=2 exec {sys.executable} {tmp_path / "steady.py"} "$@"'
+    marks = tmp_path / "started"
+    twice = program(tmp_path, f"echo $$ >> {marks}; [ $(wc -l < {marks}) -gt 1 ] && exec sleep 600; {serves_once}")
+
+    async def run() -> None:
+        cancel = asyncio.Event()
+
+        async def when_started_again() -> None:
+            while not marks.exists() or len(marks.read_text().split()) < 2:
+                await asyncio.sleep(0.02)
+            cancel.set()
+
+        async with local_engine(launch(twice, tmp_path, [])) as engine:
+            watching = asyncio.create_task(when_started_again())
+            await stream(
+                make_requests(20),
+                engine.servers(),
+                on_answer=lambda *_: None,
+                cancel=cancel,
+                concurrency=2,
+                policy=QUICK,
+            )
+            await watching
+
+    with pytest.raises(Cancelled):
+        run_async(run())
+    assert not any(Path(f"/proc/{pid}").exists() for pid in marks.read_text().split())

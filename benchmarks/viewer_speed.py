@@ -3,7 +3,8 @@
 python -m benchmarks.viewer_speed --store S
 
 Opens the longest stored answers of a board one after another, as a reader does: the time from the click until the text
-is on the screen and laid out, beside what the server needed to typeset it.
+is on the screen and laid out, beside what the server needed to typeset it. Then counts how many formulas of all stored
+answers are drawn.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from leaderboard.live import FileLive
 from leaderboard.stores import open_store
 from leaderboard.types import AttemptRow, ResultRow
 from leaderboard.views.attempt import answer_text
+from leaderboard.views.prose import FORMULA, typeset
 from leaderboard.views.selection import Selection
 from settings import read_settings
 from tests.browser import CHROMIUM, FLAGS
@@ -60,6 +62,7 @@ def main() -> None:
         clicks = [measured(page, f"http://127.0.0.1:{port}/", row, attempt) for row, attempt in longest(board)]
         browser.close()
     print(f"median of {len(clicks)} clicks: {median(clicks):.0f} ms")
+    print("{:,} of {:,} formulas are drawn".format(*formulas_drawn(board)))
     server.should_exit = True
 
 
@@ -67,6 +70,13 @@ def longest(board: Board) -> list[tuple[ResultRow, AttemptRow]]:
     """The first attempts with the longest texts of the whole board, longest first."""
     found = [(row, attempt) for row in board.rows() for attempt in board.attempts(row.plan_key) if not attempt.attempt]
     return sorted(found, key=lambda pair: -len(pair[1].text or ""))[:LONGEST]
+
+
+def formulas_drawn(board: Board) -> tuple[int, int]:
+    """(formulas drawn, formulas found) in all stored answers."""
+    texts = (attempt.text or "" for row in board.rows() for attempt in board.attempts(row.plan_key))
+    drawn = [typeset(found[0]).count("<math") > 0 for text in texts for found in FORMULA.finditer(text)]
+    return sum(drawn), len(drawn)
 
 
 def measured(page: Page, url: str, row: ResultRow, attempt: AttemptRow) -> float:

@@ -57,8 +57,16 @@ class Charts {
 		const cells = this.board.cells[this.benchmark];
 		const has = (p) => cells.row.some((row) => this.board.protocol[row] === p.place);
 		const protocols = this.benchmark ? protocolsOf(this.board, tab).filter(has) : [];
-		if (!protocols.some((p) => p.id === this.protocol)) this.protocol = protocols[0]?.id ?? null;
+		if (!protocols.some((p) => p.id === this.protocol)) this.protocol = this.fullest(protocols, cells)?.id ?? null;
 		return { filled, protocols };
+	}
+
+	// The standard protocol where there is one, else the one whose answers are counted most often.
+	fullest(protocols, cells) {
+		const told = (p) =>
+			cells.row.filter((row, place) => this.board.protocol[row] === p.place && cells.details.tokens[place] !== null)
+				.length;
+		return protocols[0]?.id === "standard" ? protocols[0] : protocols.toSorted((a, b) => told(b) - told(a))[0];
 	}
 
 	render() {

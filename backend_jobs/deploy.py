@@ -60,8 +60,8 @@ def deploy_verb(options: argparse.Namespace, settings: Settings) -> dict[str, An
     return {"space": wish.space, "address": wish.url, "steps": len(planned), "dry run": options.dry_run}
 
 
-def read_wish(file: Path, root: Path = ROOT) -> SpaceWish:
-    """What a deployment file wishes for, with the program's files and the secrets' values.
+def read_wish(file: Path, root: Path = ROOT, secrets: Mapping[str, str] | None = None) -> SpaceWish:
+    """What a deployment file wishes for, with the program's files and the secrets' values (the environment's).
 
     Raises:
         DeployRefused: the file cannot be read, a field is wrong, or a secret is not in the environment.
@@ -73,7 +73,7 @@ def read_wish(file: Path, root: Path = ROOT) -> SpaceWish:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise DeployRefused(f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    secrets = secret_values(tuple(told.secrets))
+    secrets = secret_values(tuple(told.secrets)) if secrets is None else secrets
     missing = [name for name in told.secrets if name not in secrets]
     if missing:
         raise DeployRefused(f"{file} names the secrets {', '.join(missing)}, which the environment lacks; set them")

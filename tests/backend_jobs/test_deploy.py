@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from tests.fakes.hub_server import FakeHub
 OFFLINE = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 on_the_hub = pytest.mark.skipif(OFFLINE, reason="HF_HUB_OFFLINE keeps the Hub's client even from loopback")
 SPACE, DATASET = "open-r1/board", "open-r1/results"
+SECRETS = {"HF_TOKEN": "hf_alice", "WORKER_TOKEN": "w" * 20, "WEBHOOK_SECRET": "hook-value"}
 FILE = {
     "space": SPACE,
     "dataset": DATASET,
@@ -45,15 +45,12 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def deploy(hub: FakeHub, file: Path, *flags: str, **secrets: str) -> subprocess.CompletedProcess[str]:
+def deploy(hub: FakeHub, file: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     environment = {
         "PATH": os.environ["PATH"],
         "HF_ENDPOINT": hub.root,
         "HF_HUB_DISABLE_XET": "1",
-        "HF_TOKEN": "hf_alice",
-        "WORKER_TOKEN": "w" * 20,
-        "WEBHOOK_SECRET": "hook-value",
-        **secrets,
+        **SECRETS,
     }
     command = [sys.executable, "-m", "backend_jobs", "deploy-space", str(file), *flags]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180)
@@ -82,15 +79,23 @@ def test_a_dry_run_says_every_step_and_does_none(hub: FakeHub, file: Path) -> No
     assert not any(line.startswith(("POST", "PUT", "DELETE")) for line in hub.requests)
 
 
+def carry_out(hub: FakeHub, wish: SpaceWish) -> list[str]:
+    planned = steps(wish, token="hf_alice", endpoint=hub.root)
+    for step in planned:
+        step.do()
+    return [step.says for step in planned]
+
+
 @on_the_hub
-def test_a_deployment_makes_space_dataset_settings_and_webhook_and_again_changes_only_files(
+def test_a_deployment_makes_space_dataset_settings_and_webhook_and_again_changes_only_secrets(
     hub: FakeHub, file: Path
 ) -> None:
-    assert deploy(hub, file).returncode == 0
+    wish = read_wish(file, secrets=SECRETS)
+    carry_out(hub, wish)
     space = hub.repositories[f"spaces/{SPACE}"]
     assert space.variables["OPEN_R1_STORE"] == f"hf://datasets/{DATASET}"
     assert space.variables["WATCHED_MODELS"] == "open-r1/*"
-    assert space.secrets == {"HF_TOKEN": "hf_alice", "WORKER_TOKEN": "w" * 20, "WEBHOOK_SECRET": "hook-value"}
+    assert space.secrets == SECRETS
     files = space.commits[space.refs["main"]]
     assert files["app.py"] == (ROOT / "app.py").read_bytes()
     assert not any("__pycache__" in name or name.startswith("tests/") for name in files)
@@ -98,27 +103,23 @@ def test_a_deployment_makes_space_dataset_settings_and_webhook_and_again_changes
     assert hook.url == "https://open-r1-board.hf.space/api/v1/webhooks/hub"
 
     before = space.refs["main"]
-    again = deploy(hub, file)
-    assert [line.split(". ", 1)[1].split()[0] for line in said(again)] == ["set", "set", "set", "send"]
+    assert [said.split()[:2] for said in carry_out(hub, wish)] == [["set", "the"]] * 3 + [
+        ["send", str(len(wish.files))]
+    ]
     assert space.refs["main"] == before, "nothing changed, so nothing was committed"
 
 
 @on_the_hub
 def test_a_file_that_left_the_program_leaves_the_space(hub: FakeHub, file: Path, tmp_path: Path) -> None:
-    deploy(hub, file)
     root = tmp_path / "program"
-    root.mkdir()
-    shutil.copy(ROOT / "app.py", root / "app.py")
-    wish = read_wish_without_secrets(file, root)
-    for step in steps(wish, token="hf_alice", endpoint=hub.root):
-        step.do()
+    (root / "evaluator").mkdir(parents=True)
+    for name in ("app.py", "evaluator/gone.py"):
+        (root / name).write_text("pass\n")
+    carry_out(hub, read_wish(file, root, SECRETS))
+    (root / "evaluator" / "gone.py").unlink()
+    carry_out(hub, read_wish(file, root, SECRETS))
     space = hub.repositories[f"spaces/{SPACE}"]
     assert set(space.commits[space.refs["main"]]) == {".gitattributes", "app.py"}
-
-
-def read_wish_without_secrets(file: Path, root: Path) -> SpaceWish:
-    file.write_text(yaml.safe_dump({**FILE, "secrets": []}))
-    return read_wish(file, root)
 
 
 def test_a_secret_that_is_not_set_is_named(file: Path) -> None:

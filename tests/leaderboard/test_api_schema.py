@@ -30,7 +30,7 @@ from tests.leaderboard.measurements import measurement
 from tests.leaderboard.page_content import COMMIT, job, measured, publish
 from tests.site import served
 
-EXAMPLES = 15
+EXAMPLES = 10
 TOKEN, SECRET = "worker-token", "hook-secret"
 HEADERS = {"Authorization": f"Bearer {TOKEN}", "X-Webhook-Secret": SECRET}
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
 import json
 import statistics
 import subprocess
@@ -39,6 +40,7 @@ from tests.leaderboard.page_content import measured, publish
 
 FILES_PER_COMMIT = 2000
 WARM, TIMED = 5, 40
+BENCHMARKS = (("math_500", 500, 4), ("aime_2024", 30, 64), ("aime_2025", 30, 64))
 
 
 def main() -> None:
@@ -67,14 +69,15 @@ def main() -> None:
 
 
 def fill(store: SqliteStore, results: int) -> None:
-    """A board of so many results: four benchmarks' worth of models and commits, each with its own numbers."""
-    publish(store, measured(problems=500, attempts=4, correct_problems=250))
-    (template,) = Board(store).rows()
-    problems = store.snapshot().read(problems_file(template.plan_key))
-    rows = [vary(template, number) for number in range(results - 1)]
+    """A board of so many results: models with one commit each, measured on three benchmarks, no two numbers alike."""
+    for name, problems, attempts in BENCHMARKS:
+        publish(store, measured(name, problems=problems, attempts=attempts, correct_problems=problems // 2))
+    templates = Board(store).rows()
+    counts = {row.benchmark: store.snapshot().read(problems_file(row.plan_key)) for row in templates}
+    rows = [vary(templates[number % len(templates)], number) for number in range(results - len(templates))]
     files = {
         **{result_file(row.model, row.plan_key): row_bytes(row) for row in rows},
-        **{problems_file(row.plan_key): problems for row in rows},
+        **{problems_file(row.plan_key): counts[row.benchmark] for row in rows},
     }
     names = list(files)
     for start in range(0, len(names), FILES_PER_COMMIT):
@@ -83,23 +86,24 @@ def fill(store: SqliteStore, results: int) -> None:
 
 
 def vary(row: ResultRow, number: int) -> ResultRow:
-    """Another model's result: no two have equal keys, commits or scores."""
+    """Another model's result: no two have equal keys or scores."""
     share = (number * 0.618033988749895) % 1
     low, high = 100 * share * 0.96, 100 * share * 0.96 + 4
-    commit = f"{number:08x}" * 5
+    weights = number // len(BENCHMARKS)
+    commit = hashlib.sha1(str(weights).encode()).hexdigest()
     score = replace(row.statistics, score=100 * share * 0.96 + 2 * share, ci95=(low, high), stderr_questions=1 + share)
-    model = f"owner-{number % 97}/model-{number}"
+    model = f"owner-{weights % 97}/model-{weights}"
     plan = replace(row.plan, model=model, commit=commit, run=0)
     return replace(
         row,
         model=model,
         commit=commit,
         plan=plan,
-        plan_key=f"{number + 1:016x}"[::-1],
+        plan_key=hashlib.sha256(str(number).encode()).hexdigest()[:16],
         statistics=score,
         ranked=False,
         not_ranked_because="measured with 3 attempts",
-        lineage=Lineage(run=f"run-{number % 31}", step=number, recipe_hash="r"),
+        lineage=Lineage(run=f"run-{weights % 31}", step=weights, recipe_hash="r"),
     )
 
 
@@ -146,6 +150,12 @@ async def measure(root: str, readers: int, seconds: float) -> list[str]:
             times = [await _first_byte(http, board, headers) for _ in range(WARM + TIMED)][WARM:]
             size = len((await _get(http, board, headers))[1])
             lines.append(f"{f'leaderboard, {encoding}':42} {_ms(times)}, {size / 1000:,.0f} kB")
+        columns = f"{board}/columns"
+        for encoding in ("br", "gzip"):
+            headers = {"Accept-Encoding": encoding}
+            times = [await _first_byte(http, columns, headers) for _ in range(WARM + TIMED)][WARM:]
+            size = len((await _get(http, columns, headers))[1])
+            lines.append(f"{f'leaderboard as columns, {encoding}':42} {_ms(times)}, {size / 1000:,.0f} kB")
         tag = (await _get(http, board))[0]["ETag"]
         times = [await _first_byte(http, board, {"If-None-Match": tag}) for _ in range(WARM + TIMED)][WARM:]
         lines.append(f"{'leaderboard, not changed (304)':42} {_ms(times)}, 0 kB")

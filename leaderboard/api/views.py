@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -24,7 +24,8 @@ TABLE_FORMATS: dict[int | str, dict[str, Any]] = {
         }
     }
 }
-OTHER_FORMATS = TABLE_FORMATS | {304: {"description": "not changed since the ETag that was sent"}}
+NOT_CHANGED = {"description": "not changed since the ETag that was sent"}
+OTHER_FORMATS = TABLE_FORMATS | {304: NOT_CHANGED}
 """What a route that answers with a table documents beside its JSON; the second, one that is prepared once."""
 Records = Callable[[Sequence[ResultRow]], Sequence[Record]]
 
@@ -36,17 +37,34 @@ async def table_answer(
 
     Where nothing was published since it was prepared, this takes no thread and reads no row.
     """
-    key = (table.name, format, *name)
+
+    def make(rows: Sequence[ResultRow]) -> bytes:
+        return render(table, records(rows), format)
+
+    return await prepared_answer(
+        request, context, (table.name, format, *name), make, MEDIA_TYPES[format], _named(table, format)
+    )
+
+
+async def prepared_answer(
+    request: Request,
+    context: ApiContext,
+    key: tuple[object, ...],
+    make: Callable[[Sequence[ResultRow]], bytes],
+    media_type: str = MEDIA_TYPES[Format.JSON],
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """What `make` makes of the published results, kept under `key` for as long as these stay the same."""
     rows = context.board.current()
     ready = None if rows is None else context.prepared.ready(key, rows)
     if ready is None:
-        ready = await run_in_threadpool(_make, context, table, format, records, key)
-    return answer(request, ready, headers=_named(table, format))
 
+        def prepare_now() -> Prepared:
+            newest = context.board.rows()
+            return context.prepared.get(key, newest, lambda: (make(newest), media_type))
 
-def _make(context: ApiContext, table: Table, format: Format, records: Records, key: object) -> Prepared:
-    rows = context.board.rows()
-    return context.prepared.get(key, rows, lambda: (render(table, records(rows), format), MEDIA_TYPES[format]))
+        ready = await run_in_threadpool(prepare_now)
+    return answer(request, ready, headers=headers)
 
 
 def once(request: Request, table: Table, format: Format, records: Sequence[Record]) -> Response:

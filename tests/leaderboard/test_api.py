@@ -77,7 +77,9 @@ def test_the_leaderboard_says_what_the_result_says(api: Api) -> None:
     assert rows[0]["score"] == result["statistics"]["score"]
     assert [rows[0]["ci95_low"], rows[0]["ci95_high"]] == result["statistics"]["ci95"]
     rounded = api.get("/leaderboard", benchmark="math_500")
-    assert rounded[0]["score"] == round(rows[0]["score"], 4)
+    assert rounded[0]["score"] == round(rows[0]["score"], 3)
+    columns = api.get("/leaderboard/columns", benchmark="math_500")
+    assert [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)] == rounded
 
 
 @pytest.mark.parametrize("path", ["/leaderboard", "/results/table", "/submissions/table"])

@@ -189,12 +189,10 @@ def best_in_words(run: MeasuredRun) -> str:
         f"Step {best.point.step:,} is {many}: {signed(best.comparison.difference)} points against {best.against_name}, "
         f"p {p_value(best.comparison.p_value)}. "
     )
+    correction = f"Holm's correction for {best.comparisons} comparison{'s' if best.comparisons > 1 else ''} at 5 %"
     if best.significant and best.comparison.difference > 0:
-        return said + f"That holds after Holm's correction for {best.comparisons} comparisons at 5 %."
-    return said + (
-        f"After Holm's correction for {best.comparisons} comparisons at 5 % that is no proven gain: "
-        "the best of many is partly luck."
-    )
+        return said + f"That holds after {correction}."
+    return said + f"After {correction} that is no proven gain: the best of many is partly luck."
 
 
 def _watch(run: WatchedRun) -> Html:

@@ -107,7 +107,9 @@ def measurements(
     ):
         endpoint = Endpoint(base_url=server.base_url, model=shown_name(model))
         measured = ReplayedRun(endpoint, journal, grader, 64).measure(evaluations, opened=False)
-    return [replace(m, engine=EngineFacts(engine="recorded completions")) for m in measured]
+        # The journal goes with its folder: what is published must not be read from it later.
+        served = EngineFacts(engine="recorded completions")
+        return [replace(m, engine=served, completions=tuple(m.completions)) for m in measured]
 
 
 def evaluation(model: str, bench: Benchmark, settings: Settings, mirror: Path) -> Evaluation:

@@ -139,7 +139,6 @@ def test_two_servers_share_the_work_and_one_that_is_killed_is_lost_to_nobody(che
     assert sum(replica.answered for replica in record.replicas) == 400
     assert min(replica.answered for replica in record.replicas) > 0
     assert sum(replica.transient_faults for replica in record.replicas) > 0
-    assert all(any(point.kv_usage is not None for point in replica.history) for replica in record.replicas)
 
 
 def answers_in(journal: Path) -> int:

@@ -20,10 +20,10 @@ install:  ## both environments: the app's and the engine's
 test: lint  ## everything: lint, types, all tests (real vLLM, real training and a real browser among them)
 	scripts/install.sh engine
 	scripts/install_browser.sh
-	.venv/bin/python -m pytest -n auto --dist loadgroup
+	.venv/bin/python -m pytest -n auto --dist loadscope
 
 fast-test: lint  ## lint, types and the tests that start no engine, training or browser
-	.venv/bin/python -m pytest -n auto --dist loadgroup -m "not engine and not training and not browser"
+	.venv/bin/python -m pytest -n auto --dist loadscope -m "not engine and not training and not browser"
 
 deploy-space: install  ## the Space, its settings and its dataset, as SPACE=deploy/space.yaml says; DRY_RUN=1 prints the steps
 	.venv/bin/python -m backend_jobs deploy-space $(SPACE) $(if $(DRY_RUN),--dry-run)

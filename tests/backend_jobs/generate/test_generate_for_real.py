@@ -37,7 +37,6 @@ def taught(data_dir: Path) -> Path:
 
 @pytest.mark.engine
 @pytest.mark.training
-@pytest.mark.xdist_group("engine")
 def test_a_teacher_of_ours_writes_a_dataset_that_loads_and_can_be_trained_on(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, engine_python=read_settings().engine_python)
     recipe = load_generate_recipe(RECIPES / "generate" / "arithmetic.yaml")

@@ -53,7 +53,7 @@ def runs_chart(benchmark: str, runs: Sequence[MeasuredRun], over: Over) -> Html:
 
     return fill(
         '<figure class="curve runs"><figcaption>{title}</figcaption>'
-        '<svg viewBox="0 0 {width} {height}" role="img" aria-label="{words}">{grid}{ticks}{labels}{lines}</svg>'
+        '<svg viewBox="0 0 {width} {height}" role="group" aria-label="{words}">{grid}{ticks}{labels}{lines}</svg>'
         "</figure>",
         title=f"{benchmark}: accuracy over {LABELS[over]}",
         width=WIDTH,

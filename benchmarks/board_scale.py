@@ -218,12 +218,12 @@ def peers(browser: Browser, url: str) -> None:
     usable = []
     for _ in range(3):
         tab = browser.new_page(viewport={"width": 1400, "height": 900})
-        usable.append(until(tab, lambda t: t.goto(url), "table tbody td"))
+        usable.append(until(tab, lambda t: t.goto(url), CELL))
         tab.close()
     say("gr.Dataframe: from the address to a table, median of 3", f"{numbers.median(usable):.0f} ms")
     tab = browser.new_page(viewport={"width": 1400, "height": 900})
     tab.goto(url)
-    tab.wait_for_selector("table tbody td")
+    tab.wait_for_selector(CELL)
     tab.wait_for_timeout(1000)
     found = []
     for word in ("Zero", "Atlas", "Nova"):
@@ -236,8 +236,11 @@ def peers(browser: Browser, url: str) -> None:
     tab.close()
 
 
+CELL = '[data-testid="cell-0-0"]'
+"""The first cell of gr.Dataframe."""
 FOUND = """(word) => {
-    const rows = [...document.querySelectorAll("tbody tr")].slice(0, 5).map((row) => row.innerText).filter(Boolean);
+    const cells = [...document.querySelectorAll('[data-testid^="cell-"][data-testid$="-0"]')].slice(0, 5);
+    const rows = cells.map((cell) => cell.innerText).filter(Boolean);
     return rows.length > 0 && rows.every((text) => text.includes(word));
 }"""
 

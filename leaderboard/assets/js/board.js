@@ -7,7 +7,7 @@ import { h, name, save, visible } from "./dom.js";
 import * as format from "./format.js";
 import { Grid } from "./grid.js";
 import { drawPublished } from "./published.js";
-import { benchmarksOf, chosenProtocol, listed, protocolsOf } from "./query.js";
+import { benchmarksOf, filtered, listed, protocolsOf } from "./query.js";
 import { MOST_PINS, readState, writeState } from "./state.js";
 
 const LOOK_AGAIN_MS = 5000;
@@ -117,13 +117,9 @@ class Board {
 		const benchmarks = benchmarksOf(this.board, state.tab);
 		const shown = { ...state, sort: this.sort() };
 		const list = listed(this.board, shown, protocols);
-		const all = listed(
-			this.board,
-			{ ...shown, kind: [], size: [], licence: [] },
-			protocols,
-		).items.filter((item) => item.row !== undefined);
 		this.view = { list, protocols };
 		if (!this.top.contains(document.activeElement) || document.activeElement.type !== "search") {
+			const all = filtered(this.board, { ...state, kind: [], size: [], licence: [] }, protocols);
 			this.top.replaceChildren(
 				h("div", { class: "bar" }, this.tabBar(state), this.shareMenu()),
 				h(
@@ -131,7 +127,7 @@ class Board {
 					{ class: "controls" },
 					searchField(state.q, (q) => this.change({ q })),
 					protocolField(state, protocols, (protocol) => this.change({ protocol })),
-					filterMenus(this.board, state, all.map((item) => item.row), (changes) => this.change(changes)),
+					filterMenus(this.board, state, all, (changes) => this.change(changes)),
 					columnMenu(this.board, state, benchmarks, (changes) => this.change(changes, { keepScroll: true })),
 				),
 			);

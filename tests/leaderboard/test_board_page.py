@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import socket
 import threading
@@ -28,6 +29,7 @@ from leaderboard.live import FileLive
 from leaderboard.pages.site import ROUTES
 from leaderboard.references import published_scores
 from leaderboard.results import publish_changes
+from leaderboard.site_routes import ASSETS
 from leaderboard.sqlite_store import SqliteStore
 from settings import read_settings
 from tests.browser import CHROMIUM, FLAGS
@@ -313,7 +315,7 @@ def test_no_page_keeps_anybody_out(browser: Browser, board: tuple[str, dict[str,
     for address in (*ADDRESSES, *opened):
         tab.goto(url + address)
         expect(tab.get_by_role("heading", level=1)).to_be_visible(timeout=30_000)
-        expect(tab.locator(".skeleton, .waiting")).to_have_count(0)
+        expect(tab.locator(".skeleton, .waiting, p.loading")).to_have_count(0)
         tab.evaluate(axe)
         found |= {f"{address} {rule}": where for rule, where in violations(tab)}
     context.close()
@@ -329,7 +331,7 @@ def violations(tab: Page) -> list[tuple[str, list[str]]]:
 
 
 UNTRANSLATED = """() => {
-    const kept = '[translate="no"], bdi, code, pre, script, style, textarea, math, time, noscript';
+    const kept = '[translate="no"], bdi, code, pre, script, style, textarea, math, time, noscript, title';
     const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     const found = new Set();
     while (texts.nextNode()) {
@@ -345,11 +347,14 @@ def test_the_board_its_charts_and_its_explanations_are_wholly_there_in_chinese(
 ) -> None:
     url, _ = board
     tab = browser.new_page(locale="zh-CN")
+    words = json.loads((ASSETS / "zh.json").read_text(encoding="utf-8"))
+    drawn = {"": "[role=grid] a.value", "charts": "figure#drift svg", "about": ".about-page"}
     for address, heading in {"": "排行榜", "charts": "图表", "about": "关于本榜"}.items():
         tab.goto(url + address)
         expect(tab.get_by_role("heading", level=1)).to_have_text(heading, timeout=30_000)
-        expect(tab.locator(".skeleton, .waiting")).to_have_count(0)
-        left = [text for text in tab.evaluate(UNTRANSLATED) if not has_chinese(text)]
+        expect(tab.locator(".skeleton, .waiting, p.loading")).to_have_count(0)
+        expect(tab.locator(drawn[address]).first).to_be_visible(timeout=30_000)
+        left = [text for text in tab.evaluate(UNTRANSLATED) if not has_chinese(text) and words.get(text) != text]
         assert left == [], address
     assert tab.evaluate("document.documentElement.lang") == "zh-CN"
     tab.close()

@@ -172,6 +172,8 @@ def test_what_was_refused_and_then_answered_travels_as_an_answer(tmp_path: Path)
             "another shape",
         ),
     ],
+    # Without names the ids hold the bytes, and with them the time at which a worker compressed them.
+    ids=["not gzip", "cut short", "another plan", "a newer version", "another shape"],
 )
 def test_a_part_that_is_not_sound_is_refused_and_adds_nothing(tmp_path: Path, content: bytes, words: str) -> None:
     with Journal(tmp_path / "j.db") as journal:

@@ -15,13 +15,14 @@ import json
 import random
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from time import monotonic
 
 from benchmarks.vllm_server import counters, make_checkpoint, vllm_server
-from evaluator.client import Endpoint, run_async, stream
+from evaluator.client import Answered, Endpoint, run_async, stream
 from evaluator.journal import Journal
 from evaluator.types import Completion, Refusal, Request, Sampling
 from settings import ROOT, read_settings
@@ -109,12 +110,14 @@ async def ours(endpoint: Endpoint, asked: list[Request], path: Path) -> Speed:
     before, started = await counters(endpoint), monotonic()
     with Journal(path) as journal:
 
-        def keep(request: Request, answer: Completion | Refusal) -> None:
+        def keep(answers: Sequence[Answered]) -> None:
+            journal.add_many((request.generation_key, answer) for request, answer in answers)
+
+        def check(_: Request, answer: Completion | Refusal) -> None:
             if isinstance(answer, Refusal):
                 raise RuntimeError(answer.reason)
-            journal.add(request.generation_key, answer)
 
-        await stream(asked, endpoint, on_answer=keep, cancel=asyncio.Event())
+        await stream(asked, endpoint, keep=keep, on_answer=check, cancel=asyncio.Event())
     wall_s, after = monotonic() - started, await counters(endpoint)
     return Speed(tokens=after["generated"] - before["generated"], wall_s=wall_s)
 

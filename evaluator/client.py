@@ -1,9 +1,9 @@
 """The stream: one queue of requests over any number of servers, refilled the moment an answer arrives.
 
 The life of a request: a slot of the server with the most room takes it from the queue and sends it. An answer goes to
-`on_answer` before the slot takes the next request. Whatever happens instead is one of four things: the row was refused
-(and is handed on as such), the server is busy (the request goes back, no try used), the server is suspect (it is paused
-and probed while others go on, and the request goes back), or a person is needed (the run ends).
+`keep` and `on_answer` before the slot takes the next request. Whatever happens instead is one of four things: the row
+was refused (and is handed on as such), the server is busy (the request goes back, no try used), the server is suspect
+(it is paused and probed while others go on, and the request goes back), or a person is needed (the run ends).
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ LOOK_AHEAD = 4096
 """Of a source without a length, so many requests are read before they are sent: the window that is ordered."""
 LOOK_EVERY_S = 1.0
 
+Answered = tuple[Request, Completion | Refusal]
 OnAnswer = Callable[[Request, Completion | Refusal], None]
+Keep = Callable[[Sequence[Answered]], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +82,7 @@ async def stream(
     *,
     on_answer: OnAnswer,
     cancel: asyncio.Event,
+    keep: Keep | None = None,
     concurrency: int | None = None,
     order: Order | None = None,
     look_ahead: int = LOOK_AHEAD,
@@ -93,6 +96,7 @@ async def stream(
     `requests` may be any iterable or async iterable. One without a length is read as it is needed, at most `look_ahead`
     requests before they are sent, so that it may be longer than memory. `on_answer` is called once per request, from
     the event loop, before its slot is used again: while it runs nothing else does, so a slow one slows the stream.
+    `keep` is called first, with all answers that arrived together, so that one commit can make them durable.
     `concurrency` is how many requests are in flight over all servers; None lets each server's metrics decide. `order`
     is a LengthOrder unless given. `alive` is that of a single server (see `Served`). `on_state` is told once a second,
     `on_summary` once, however the stream ends.
@@ -113,6 +117,7 @@ async def stream(
         concurrency=concurrency,
         policy=policy,
         on_answer=on_answer,
+        keep=keep,
         on_state=on_state,
     )
     try:
@@ -143,6 +148,33 @@ def _most_each(servers: int, concurrency: int | None, requests: int | None) -> i
     return max(1, allow_connections(1 if concurrency is None else each, each * servers) // servers)
 
 
+class _Delivery:
+    """Hands answers on, those that arrived in one turn of the event loop together."""
+
+    def __init__(self, keep: Keep | None, on_answer: OnAnswer) -> None:
+        self._keep, self._on_answer = keep, on_answer
+        self._arrived: list[Answered] = []
+        self._turn: asyncio.Task[None] | None = None
+
+    async def of(self, request: Request, answer: Completion | Refusal) -> None:
+        """Returns when it was handed on. Raises what `keep` or `on_answer` raises, to all that came with it."""
+        if self._turn is None:
+            self._turn = asyncio.create_task(self._next_turn())
+        self._arrived.append((request, answer))
+        await asyncio.shield(self._turn)
+
+    def now(self) -> None:
+        """Hand on what is there."""
+        arrived, self._arrived, self._turn = self._arrived, [], None
+        if arrived and self._keep is not None:
+            self._keep(arrived)
+        for request, answer in arrived:
+            self._on_answer(request, answer)
+
+    async def _next_turn(self) -> None:
+        self.now()
+
+
 class _Stream:
     """One run: the queue, the servers, and the tasks that work for them."""
 
@@ -156,9 +188,11 @@ class _Stream:
         concurrency: int | None,
         policy: RetryPolicy,
         on_answer: OnAnswer,
+        keep: Keep | None,
         on_state: Callable[[StreamState], None] | None,
     ) -> None:
-        self.policy, self.on_answer, self.on_state = policy, on_answer, on_state
+        self.policy, self.on_state = policy, on_state
+        self.delivery = _Delivery(keep, on_answer)
         self.backlog = Backlog(source, order=order, look_ahead=look_ahead, policy=policy, on_more=self.fill)
         most = _most_each(len(servers), concurrency, len(source) if isinstance(source, Sized) else None)
         fixed = None if concurrency is None else max(1, -(-concurrency // len(servers)))
@@ -193,10 +227,13 @@ class _Stream:
         finally:
             self.closed = True
             stop.cancel()
-            for task in self.tasks:
-                task.cancel()
-            await asyncio.gather(stop, *self.tasks, return_exceptions=True)
-            await asyncio.gather(*(replica.connection.close() for replica in self.replicas))
+            try:
+                self.delivery.now()
+            finally:
+                for task in self.tasks:
+                    task.cancel()
+                await asyncio.gather(stop, *self.tasks, return_exceptions=True)
+                await asyncio.gather(*(replica.connection.close() for replica in self.replicas))
 
     def fill(self) -> None:
         """Give every server as many requests as it has room for, the least filled first."""
@@ -286,13 +323,13 @@ class _Stream:
             case Fault():
                 self._failed(replica, request, outcome, suspicions)
             case answer:
+                await self.delivery.of(request, answer)
                 self._answered(replica, request, answer)
         return False
 
     def _answered(self, replica: Replica, request: Request, answer: Completion | Refusal) -> None:
         refused = isinstance(answer, Refusal)
         tokens = None if isinstance(answer, Refusal) else answer.completion_tokens
-        self.on_answer(request, answer)
         self.answered, self.last_answer = self.answered + 1, monotonic()
         self.backlog.answered(request, tokens)
         replica.counted(tokens=tokens or 0, refused=refused)

@@ -4,7 +4,8 @@ A full KV cache makes vLLM preempt: it drops an answer's cache and computes it a
 The controller grows its cap while the cache has room and cuts it when something was preempted:
 
 * slow start while the cache is less than `slow_start_kv` full, but not beyond what answers of the length seen so far
-  will fill: just after the start all answers are young, and a cache that looks empty is already spoken for;
+  will fill: just after the start all answers are young, and a cache that looks empty is already spoken for. What fits
+  even if every answer takes its whole budget (up to `certain_most`) is sent at once;
 * then `growth` every `growth_every_s` up to `full_kv`, faster while the cache is rather empty;
 * one cut per episode of preemptions, and no two within `between_cuts_s`;
 * no growth without fresh metrics, while the cap was not really used, or while requests wait inside the server;
@@ -38,6 +39,7 @@ class Rules:
     slow_start_factor: float = 1.5
     slow_start_every_s: float = 1.0
     slow_start_kv: float = 0.75
+    certain_most: int = 128
     growth: float = 0.01
     growth_while_empty: float = 0.05
     growth_every_s: float = 5.0
@@ -178,12 +180,17 @@ class Controller:
             return
         self._grown_at = now
         if self._slow_start:
-            self._set(
-                min(self._cap * rules.slow_start_factor, max(self._cap, self._fitting(load))), "slow start", in_flight
-            )
+            grown = min(self._cap * rules.slow_start_factor, max(self._cap, self._fitting(load)))
+            self._set(max(grown, self._certain(load)), "slow start", in_flight)
         else:
             factor = rules.growth_while_empty if kv_usage < rules.slow_start_kv else rules.growth
             self._set(self._cap * (1 + factor), "growth", in_flight)
+
+    def _certain(self, load: Load) -> float:
+        """How many answers fit whatever their lengths, as far as that is worth a jump."""
+        if load.kv_tokens is None or not self._budget:
+            return 0.0
+        return min(self.rules.certain_most, self.rules.slow_start_kv * load.kv_tokens / self._budget)
 
     def _fitting(self, load: Load) -> float:
         """How many answers will fill the cache to `slow_start_kv` once they are of all ages; infinite where unknown.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
 
-from evaluator.client import StreamState, StreamSummary, stream
+from evaluator.client import Answered, StreamState, StreamSummary, stream
 from evaluator.engine import RunningEngine
 from evaluator.errors import Cancelled, JournalBusy
 from evaluator.grading_pool import GraderPool
@@ -20,7 +20,7 @@ from evaluator.order import LengthOrder
 from evaluator.prepare import Evaluation
 from evaluator.retry import RetryPolicy
 from evaluator.track import Track
-from evaluator.types import Measurement, Progress, Request, StreamRecord
+from evaluator.types import Completion, Measurement, Progress, Request, StreamRecord
 
 PROGRESS_EVERY_S = 1.0
 CLAIM_POLL_S = 1.0
@@ -171,11 +171,21 @@ async def _ask(tracks: Sequence[Track], missing: Sequence[Request], asking: _Ask
                 concurrency=asking.concurrency,
                 policy=asking.policy,
                 order=asking.order,
+                keep=lambda answers: _keep(by_key, answers),
                 on_answer=lambda request, answer: by_key[request.generation_key].take(answer),
                 on_state=lambda state: _tell(asked, state),
                 on_summary=keep,
                 cancel=asking.cancel,
             )
+
+
+def _keep(by_key: Mapping[str, Track], answers: Sequence[Answered]) -> None:
+    """Make answers durable in one commit, whichever of the plans they belong to."""
+    for request, answer in answers:
+        if isinstance(answer, Completion):
+            by_key[request.generation_key].note_engine()
+    journal = next(iter(by_key.values())).journal
+    journal.add_many((request.generation_key, answer) for request, answer in answers)
 
 
 def _order(tracks: Sequence[Track], priors: Priors) -> LengthOrder:

@@ -72,16 +72,17 @@ class Track:
         """Which engine is asked from here on. It is recorded with its first answer: without one it decided nothing."""
         self._facts = facts
 
-    def take(self, answer: Completion | Refusal) -> None:
-        """Make one answer durable, then have it graded."""
-        if isinstance(answer, Refusal):
-            self.journal.refuse(self.key, answer)
-            self._refused += 1
-            return
+    def note_engine(self) -> None:
+        """An answer is about to be made durable: so is what gave it."""
         if self._facts is not None:
             self.journal.note_engine(self.key, self._facts)
             self._facts = None
-        self.journal.add(self.key, answer)
+
+    def take(self, answer: Completion | Refusal) -> None:
+        """Count one durable answer and have it graded."""
+        if isinstance(answer, Refusal):
+            self._refused += 1
+            return
         self._answered += 1
         self._arrivals.append((monotonic(), answer.completion_tokens or 0))
         self._ends.answered(answer.latency_s)

@@ -8,7 +8,7 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 WARM_UP = 8
@@ -77,14 +77,17 @@ def ours(url: str, in_flight: int, requests: int, folder: Path, *, journal: bool
 
     with Journal(folder / "journal.db") as kept:
 
-        def keep(request: Request, answer: Completion | Refusal) -> None:
+        def keep(answers: Sequence[tuple[Request, Completion | Refusal]]) -> None:
+            if journal:
+                kept.add_many((request.generation_key, answer) for request, answer in answers)
+
+        def check(_: Request, answer: Completion | Refusal) -> None:
             if isinstance(answer, Refusal):
                 raise RuntimeError(answer.reason)
-            if journal:
-                kept.add(request.generation_key, answer)
 
         def send(these: list[Request], concurrency: int) -> None:
-            run_async(stream(these, endpoint, concurrency=concurrency, on_answer=keep, cancel=asyncio.Event()))
+            never = asyncio.Event()
+            run_async(stream(these, endpoint, concurrency=concurrency, keep=keep, on_answer=check, cancel=never))
 
         send(some(-WARM_UP, WARM_UP), WARM_UP)
         asked = some(0, requests)

@@ -1,6 +1,7 @@
 """The evaluator's stream and journal. Imports nothing that grades: a runner asks, it does not judge."""
 
 import asyncio
+from collections.abc import Sequence
 
 from benchmarks.peers.common import Task, run
 from evaluator.client import Endpoint, run_async, stream
@@ -27,14 +28,17 @@ def ask(task: Task) -> None:
     with Journal(task.out / "journal.db") as journal:
         recorded = journal.recorded("peers")
 
-        def keep(request: Request, answer: Completion | Refusal) -> None:
+        def keep(answers: Sequence[tuple[Request, Completion | Refusal]]) -> None:
+            journal.add_many((request.generation_key, answer) for request, answer in answers)
+
+        def check(_: Request, answer: Completion | Refusal) -> None:
             if isinstance(answer, Refusal):
                 raise RuntimeError(answer.reason)
-            journal.add(request.generation_key, answer)
 
         missing = [request for request in requests if (request.problem_id, request.attempt) not in recorded]
         endpoint = Endpoint(base_url=task.url, model=task.model)
-        run_async(stream(missing, endpoint, concurrency=task.concurrency, on_answer=keep, cancel=asyncio.Event()))
+        never = asyncio.Event()
+        run_async(stream(missing, endpoint, concurrency=task.concurrency, keep=keep, on_answer=check, cancel=never))
 
 
 if __name__ == "__main__":

@@ -7,11 +7,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from evaluator.client import Endpoint, EngineUnreachable, fetch, run_async, stream
+from evaluator.client import Answered, Endpoint, EngineUnreachable, fetch, run_async, stream
 from evaluator.errors import Cancelled, EngineFailed
 from evaluator.types import Completion, Refusal, Request, Sampling
 from tests.fakes.openai_server import Asked, FakeOpenAI, Hang, Reply, always
@@ -148,6 +149,38 @@ def test_an_answer_that_cannot_be_recorded_ends_the_run_with_that_error() -> Non
 
     with FakeOpenAI() as fake, pytest.raises(EngineFailed, match="the disk is full"):
         run_stream(fake, make_requests(20), on_answer=full)
+
+
+def test_answers_that_arrive_together_are_kept_by_one_call_before_any_is_handed_on() -> None:
+    told: list[tuple[str, tuple[str, ...]]] = []
+    with FakeOpenAI(latency_s=0.3) as fake:
+        run_stream(
+            fake,
+            make_requests(200),
+            concurrency=200,
+            keep=lambda answers: told.append(("kept", tuple(request.problem_id for request, _ in answers))),
+            on_answer=lambda request, _: told.append(("handed on", (request.problem_id,))),
+        )
+    durable: set[str] = set()
+    for what, problems in told:
+        if what == "kept":
+            assert not durable & set(problems)
+            durable |= set(problems)
+        else:
+            assert set(problems) <= durable
+    assert len(durable) == sum(what == "handed on" for what, _ in told) == 200
+    assert sum(what == "kept" for what, _ in told) < 200
+
+
+def test_nothing_is_handed_on_that_could_not_be_kept() -> None:
+    taken: list[Request] = []
+
+    def full(answers: Sequence[Answered]) -> None:
+        raise EngineFailed("the disk is full")
+
+    with FakeOpenAI() as fake, pytest.raises(EngineFailed, match="the disk is full"):
+        run_stream(fake, make_requests(20), keep=full, on_answer=lambda request, _: taken.append(request))
+    assert not taken
 
 
 def test_connections_notice_a_dead_peer_by_keep_alive() -> None:

@@ -14,8 +14,8 @@ from evaluator.engine_metrics import read_load
 class Server:
     """A server as its metrics show it, and the controller that looks at it once a second."""
 
-    def __init__(self, *, fixed: int | None = None, most: int = 4096) -> None:
-        self.now_s = 0.0
+    def __init__(self, *, fixed: int | None = None, most: int = 4096, kv_tokens: int | None = None) -> None:
+        self.now_s, self.kv_tokens = 0.0, kv_tokens
         self.tokens = self.preemptions = self.waiting = 0
         self.kv_usage: float | None = 0.1
         self.controller = Controller(clock=lambda: self.now_s, fixed=fixed, most=most)
@@ -36,6 +36,7 @@ class Server:
             kv_usage=self.kv_usage,
             preemptions=self.preemptions,
             generation_tokens=self.tokens,
+            kv_tokens=self.kv_tokens,
         )
         self.controller.see(load, in_flight=used)
 
@@ -71,6 +72,14 @@ def test_slow_start_stops_where_answers_of_the_expected_length_will_fill_the_cac
         load = Load(running=in_flight, waiting=0, kv_usage=0.01, preemptions=0, generation_tokens=second)
         controller.see(replace(load, kv_tokens=900_000), in_flight=in_flight)
     assert 100 <= controller.cap <= 0.75 * 900_000 / (0.8 * 32_768 / 4)
+
+
+def test_what_fits_whatever_its_length_is_sent_at_once() -> None:
+    for budget, cap in ((100, 128), (750, 100), (32_768, 16)):
+        server = Server(kv_tokens=100_000)
+        server.controller.expect(budget)
+        server.second()
+        assert server.cap == cap, budget
 
 
 def test_slow_start_goes_on_once_answers_prove_to_be_short() -> None:

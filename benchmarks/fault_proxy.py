@@ -121,6 +121,8 @@ TRANSIENT: dict[str, Fault] = {
     "trickle": trickle,
 }
 PERMANENT: dict[str, Fault] = {str(status): answers(status) for status in (400, 401, 403, 404, 422)}
+ILL_FOR_GOOD = ("500", "no choices", "reset")
+"""Transient faults that are none where every request meets them."""
 UNHARMED = {"late", "trickle"}
 
 

@@ -32,7 +32,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from benchmarks.fake_server import MODEL
-from benchmarks.fault_proxy import PERMANENT, TRANSIENT
+from benchmarks.fault_proxy import ILL_FOR_GOOD, PERMANENT, TRANSIENT
 from leaderboard.stores import open_store
 from settings import ROOT
 
@@ -365,9 +365,10 @@ def table(rows: dict[str, list[Found]], calm: Found) -> None:
 
 
 def permanent(folder: Path) -> None:
-    """Faults that no repetition cures, on every request and on one in twenty."""
+    """Faults that no repetition cures, on every request and on one in twenty; and a server that is ill for good."""
     print(f"\n{'permanent':<12}{'rate':>6}  {'code':<26}{'published':>10}{'in the journal':>16}{'journal':>9}")
-    for name, rate in [(name, rate) for name in PERMANENT for rate in (1.0, 0.05)]:
+    cases = [(name, rate) for name in PERMANENT for rate in (1.0, 0.05)]
+    for name, rate in [*cases, *((name, 1.0) for name in ILL_FOR_GOOD)]:
         found = run_case(Case(seed=0, fault=name, rate=rate, kills=()), _new(str(folder), f"{name} {rate}"))
         print(
             f"{name:<12}{rate:>6.0%}  {found.code or 'measured':<26}{found.published:>10}{len(found.answers):>16}"

@@ -11,33 +11,29 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, Self
 
 from evaluator.errors import JournalBusy, JournalUnusable
+from evaluator.journal_answers import (
+    BUSY_TIMEOUT_S,
+    COMPLETION,
+    ONE_ANSWER,
+    StoredCompletions,
+    as_completion,
+    guarded,
+)
 from evaluator.journal_schema import APPLICATION_ID, SCHEMA_VERSION, bring_up_to_date
 from evaluator.types import CapPoint, Completion, EngineFacts, Refusal, ReplicaRecord, StreamRecord, to_json
 
-BUSY_TIMEOUT_S = 30.0
-COMPLETION = tuple(field.name for field in fields(Completion))
 REFUSAL = tuple(field.name for field in fields(Refusal))
-ONE_ANSWER = f"SELECT {', '.join(COMPLETION)} FROM answers WHERE generation_key = ? AND problem_id = ? AND attempt = ?"
 NOT_IN_PARTS = (
     "SELECT {0} FROM {1} WHERE generation_key = ?1 AND (problem_id, attempt) NOT IN "
     "(SELECT problem_id, attempt FROM in_parts WHERE generation_key = ?1 AND kind = '{1}')"
 )
 OCCASIONS = "SELECT because FROM forgotten WHERE generation_key = ?"
-ADVICE = {
-    "SQLITE_FULL": "the disk is full: free some space and run again; what is in the journal stays",
-    "SQLITE_IOERR": "the disk refused: check its space and health, then run again; what is in the journal stays",
-    "SQLITE_READONLY": "it is read-only: make the file and its folder writable, or name another journal",
-    "SQLITE_CANTOPEN": "it cannot be opened: the folder must exist and be writable, or name another journal",
-    "SQLITE_NOTADB": "it is not a journal: name another file",
-    "SQLITE_CORRUPT": "it is damaged: restore a copy, or name another journal and start anew",
-    "SQLITE_BUSY": "another process kept it locked: end that process, or name another journal",
-}
 
 
 class Journal:
@@ -125,12 +121,12 @@ class Journal:
             f"SELECT {', '.join(COMPLETION)} FROM answers WHERE generation_key = ? ORDER BY problem_id, attempt",
             generation_key,
         )
-        return [_completion(row) for row in rows]
+        return [as_completion(row) for row in rows]
 
     def completion(self, generation_key: str, problem_id: str, attempt: int) -> Completion | None:
         """One answer; None where there is none."""
         found = self._read(ONE_ANSWER, generation_key, problem_id, attempt)
-        return _completion(found[0]) if found else None
+        return as_completion(found[0]) if found else None
 
     def answered(self, generation_key: str) -> list[tuple[str, int]]:
         """(problem, attempt) of every answer, by problem and attempt."""
@@ -150,7 +146,7 @@ class Journal:
             "(SELECT problem_id, attempt FROM answers WHERE generation_key = ?1) ORDER BY problem_id, attempt",
             generation_key,
         )
-        return [Refusal(**dict(zip(REFUSAL, row, strict=True))) for row in rows]
+        return [_as_refusal(row) for row in rows]
 
     def recorded(self, generation_key: str) -> set[tuple[str, int]]:
         """(problem, attempt) of everything that need not be asked: answered or refused."""
@@ -211,7 +207,9 @@ class Journal:
         answers = self._read(f"{NOT_IN_PARTS.format(', '.join(COMPLETION), 'answers')} LIMIT ?2", generation_key, most)
         refusals = self._read(NOT_IN_PARTS.format(", ".join(REFUSAL), "refusals"), generation_key)
         kept = refusals if len(answers) < most else []
-        return [_completion(row) for row in answers], [Refusal(**dict(zip(REFUSAL, row, strict=True))) for row in kept]
+        return [as_completion(row) for row in answers], [
+            Refusal(**dict(zip(REFUSAL, row, strict=True))) for row in kept
+        ]
 
     def note_part(
         self, generation_key: str, name: str, answers: Sequence[Completion], refusals: Sequence[Refusal]
@@ -353,48 +351,11 @@ class Journal:
             return self._database.execute(statement, values).fetchall()
 
     def _guard(self) -> AbstractContextManager[None]:
-        return _guarded(self.path)
+        return guarded(self.path)
 
 
-class StoredCompletions(Sequence[Completion]):
-    """Answers in a journal, in a chosen order; each is read when it is looked at, also after the journal was closed."""
-
-    def __init__(self, path: Path, generation_key: str, attempts: tuple[tuple[str, int], ...]) -> None:
-        self._path, self._key, self._attempts = path, generation_key, attempts
-
-    def __len__(self) -> int:
-        return len(self._attempts)
-
-    @overload
-    def __getitem__(self, index: int) -> Completion: ...
-    @overload
-    def __getitem__(self, index: slice) -> StoredCompletions: ...
-    def __getitem__(self, index: int | slice) -> Completion | StoredCompletions:
-        if isinstance(index, slice):
-            return StoredCompletions(self._path, self._key, self._attempts[index])
-        (found,) = StoredCompletions(self._path, self._key, (self._attempts[index],))
-        return found
-
-    def __iter__(self) -> Iterator[Completion]:
-        """Raises JournalUnusable where the journal, or an answer in it, is gone."""
-        if not self._attempts:
-            return
-        with (
-            _guarded(self._path),
-            closing(sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=rw", uri=True)) as db,
-        ):
-            db.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}")
-            for problem_id, attempt in self._attempts:
-                row = db.execute(ONE_ANSWER, (self._key, problem_id, attempt)).fetchone()
-                if row is None:
-                    raise JournalUnusable(
-                        f"{self._path} no longer holds attempt {attempt} of problem {problem_id}; restore a copy of it"
-                    )
-                yield _completion(row)
-
-
-def _completion(row: tuple[Any, ...]) -> Completion:
-    return Completion(**dict(zip(COMPLETION, row, strict=True)))
+def _as_refusal(row: tuple[Any, ...]) -> Refusal:
+    return Refusal(**dict(zip(REFUSAL, row, strict=True)))
 
 
 def _stream_record(record: dict[str, Any]) -> StreamRecord:
@@ -403,15 +364,3 @@ def _stream_record(record: dict[str, Any]) -> StreamRecord:
         for each in record["replicas"]
     ]
     return StreamRecord(started_at=record["started_at"], wall_s=record["wall_s"], replicas=tuple(replicas))
-
-
-@contextmanager
-def _guarded(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorname", "")
-        advice = next((text for name, text in ADVICE.items() if code.startswith(name)), "name another journal")
-        raise JournalUnusable(f"the journal {path} cannot be used ({error}); {advice}") from error
-    except OSError as error:
-        raise JournalUnusable(f"the journal {path} cannot be used ({error.strerror}); name another journal") from error

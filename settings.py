@@ -143,6 +143,11 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     )
 
 
+def whole_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What a process of our own program inherits: everything, as the worker beside the page does."""
+    return dict(environ)
+
+
 def secret_values(names: tuple[str, ...], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The values of some secrets, for whoever deploys a Space; those that the environment lacks are left out."""
     return {name: environ[name] for name in names if environ.get(name)}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+from backend_jobs.checkpoints_out import to_the_board
 from backend_jobs.evaluate_job import Ask, run_evaluation
 from backend_jobs.generate.job import generate
 from backend_jobs.generate.recipe import load_generate_recipe
@@ -35,9 +36,8 @@ from leaderboard.datasets import report_changes
 from leaderboard.journal_parts import StoreParts, without_parts
 from leaderboard.priors import length_priors
 from leaderboard.results import publish_changes
-from leaderboard.store import Changes, Snapshot, StoreUnusable, VersionConflict
+from leaderboard.store import Changes, Snapshot
 from leaderboard.stores import open_store
-from leaderboard.submissions import SubmissionRejected, check_submission, resolve_folder
 from leaderboard.types import JobKind, JobRecord, Submission
 from settings import Settings
 
@@ -99,16 +99,18 @@ class JobRunner:
             raise PlanRejected(f"job {submission.id} names no recipe; submit it again with one")
         recipe = load_recipe(Path(submission.recipe))
 
-        def follow(event: TrainEvent) -> None:
-            if isinstance(event, Stepped):
-                context.report(training=asdict(event))
-            else:
-                context.log(as_line(event))
-            if isinstance(event, CheckpointReady):
-                by = submission.submitted_by
-                context.log(submitted_line(self._queue, event.path, recipe.benchmarks, submitted_by=by))
+        by = submission.submitted_by
+        with to_the_board(recipe, self._settings, self._queue, say=context.log, submitted_by=by) as hand_out:
 
-        train(recipe, settings=self._settings, on_event=follow, cancelled=context.cancelled)
+            def follow(event: TrainEvent) -> None:
+                if isinstance(event, Stepped):
+                    context.report(training=asdict(event))
+                else:
+                    context.log(as_line(event))
+                if isinstance(event, CheckpointReady):
+                    hand_out(event)
+
+            train(recipe, settings=self._settings, on_event=follow, cancelled=context.cancelled)
         return Outcome()
 
     def _generate(self, submission: Submission, context: JobContext) -> Outcome:
@@ -122,30 +124,6 @@ class JobRunner:
         )
         context.log(f"{made.report.rows:,} rows in {made.folder}")
         return Outcome(changes=report_changes(made.report))
-
-
-def submit_checkpoint(
-    queue: JobQueue, folder: Path, benchmarks: Sequence[str], *, submitted_by: str = "local"
-) -> JobRecord | None:
-    """Queue the evaluation of a checkpoint that was trained here.
-
-    None where the board knows it already: a training that was resumed announces its earlier checkpoints again.
-    """
-    weights = resolve_folder(folder)
-    known = any(job.submission.commit == weights.commit for job in queue.jobs())
-    if known or not benchmarks:
-        return None
-    form = {"model": str(folder), "benchmarks": list(benchmarks)}
-    return queue.submit(check_submission(form, local_mode=True, resolve=lambda *_: weights, submitted_by=submitted_by))
-
-
-def submitted_line(queue: JobQueue, folder: Path, benchmarks: Sequence[str], *, submitted_by: str = "local") -> str:
-    """Submit a checkpoint and say what became of it. A refusal is a line too: the training goes on."""
-    try:
-        submitted = submit_checkpoint(queue, folder, benchmarks, submitted_by=submitted_by)
-    except (SubmissionRejected, StoreUnusable, VersionConflict) as refused:
-        return f"{folder.name} is not submitted: {refused}"
-    return f"{folder.name} is {'submitted' if submitted else 'known to the board'}"
 
 
 def as_line(event: TrainEvent) -> str:

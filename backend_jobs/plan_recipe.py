@@ -32,6 +32,7 @@ def describe_recipe(recipe: Recipe, settings: Settings, *, gpu_bytes: int | None
         "model": f"{_named(recipe)}, {model.parameters / 1e9:.2f} B parameters",
         "checkpoints at steps": _few(recipe.checkpoint_steps),
         "checkpoints in": str(folders.models),
+        "and on the Hub": _on_hub(recipe),
         "then measured on": ", ".join(recipe.benchmarks) or "nothing",
         "memory of each GPU" if not small else "memory of the process": _parts(found),
         "fits": _verdict(found, available, small=small),
@@ -87,6 +88,13 @@ def _named(recipe: Recipe) -> str:
             return folder
         case RunModel(run=run, step=step):
             return f"{run} at step {step}"
+
+
+def _on_hub(recipe: Recipe) -> str:
+    if recipe.hub is None:
+        return "no"
+    seen = "private" if recipe.hub.private else "public"
+    return f"{recipe.hub.repo} ({seen}), as the revisions {recipe.run}-step-<9 digits>"
 
 
 def _few(steps: tuple[int, ...]) -> str:

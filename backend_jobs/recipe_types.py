@@ -121,6 +121,14 @@ class Launch(Part):
     config: Literal["ddp", "zero2", "zero3", "fsdp"]
 
 
+class Hub(Part):
+    """Where on the Hub checkpoints go: each is the revision `<run>-step-<9 digits>` of this model repository."""
+
+    repo: Repository
+    private: bool
+    """A repository that is not there is made so; one that is there must be so."""
+
+
 class Training(Part):
     """How to train. `batch_size` counts examples of one process and pass, `accumulate` passes of one optimizer step.
 
@@ -244,6 +252,7 @@ class _Recipe(Part):
     benchmarks: Annotated[tuple[str, ...], Field(strict=False)]
     launch: Launch | None = None
     lora: Lora | None = None
+    hub: Hub | None = None
 
     @field_validator("benchmarks")
     @classmethod

@@ -12,7 +12,7 @@ from backend_jobs.recipe_types import KINDS, GrpoRecipe, Recipe
 
 __all__ = ["KINDS", "Recipe", "RecipeRejected", "load_recipe", "recipe_from_json", "recipe_hash"]
 
-NOT_DECIDING = {"run", "benchmarks", "samples_every"}
+NOT_DECIDING = {"run", "benchmarks", "samples_every", "hub"}
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -48,7 +48,8 @@ def _check_numbers(recipe: Recipe, path: Path) -> None:
 def recipe_hash(recipe: Recipe) -> str:
     """SHA-256 over everything that decides the weights: 64 hex digits.
 
-    The run's name, its benchmarks and what is kept for reading are left out: they do not change what is learned.
+    The run's name, its benchmarks, what is kept for reading and where checkpoints go are left out: they do not change
+    what is learned.
     """
     deciding = recipe.model_dump(mode="json", exclude=NOT_DECIDING)
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()

@@ -19,6 +19,7 @@ from typing import Any
 
 from backend_jobs.anchor import CONCURRENCY, anchor_table
 from backend_jobs.anchor import anchor as run_anchor
+from backend_jobs.checkpoints_out import to_the_board
 from backend_jobs.clock import Clock
 from backend_jobs.data_verbs import plan_generation
 from backend_jobs.demo import recipe_submission
@@ -29,7 +30,7 @@ from backend_jobs.evaluate_job import (
     run_evaluation,
 )
 from backend_jobs.hub_queue import HubQueue
-from backend_jobs.jobs import as_line, submitted_line
+from backend_jobs.jobs import as_line
 from backend_jobs.launching import VISIBLE, Place
 from backend_jobs.make_worker import make_worker
 from backend_jobs.plan_recipe import describe_recipe
@@ -248,14 +249,18 @@ def train(options: argparse.Namespace, settings: Settings) -> Result:
         if options.main_address is None:
             raise RecipeRejected("several machines need --main-address HOST:PORT, the same on all: the first machine's")
         place = Place(machines=options.machines, rank=options.machine_rank, address=options.main_address)
-    queue = StoreQueue(open_store(options.store, settings)) if options.store else None
+    first = place is None or place.rank == 0
+    queue = StoreQueue(open_store(options.store, settings)) if options.store and first else None
 
     def follow(event: TrainEvent) -> None:
         print(as_line(event), file=sys.stderr)
-        if isinstance(event, CheckpointReady) and queue is not None:
-            print(submitted_line(queue, event.path, recipe.benchmarks), file=sys.stderr)
+        if isinstance(event, CheckpointReady) and first:
+            hand_out(event)
 
-    result = run_training(recipe, settings=settings, on_event=follow, cancelled=threading.Event(), place=place)
+    # Of several machines only the first brings checkpoints anywhere.
+    of = recipe if first else recipe.model_copy(update={"hub": None})
+    with to_the_board(of, settings, queue, say=lambda line: print(line, file=sys.stderr)) as hand_out:
+        result = run_training(recipe, settings=settings, on_event=follow, cancelled=threading.Event(), place=place)
     return {
         "run": result.run,
         "resumed_at": result.resumed_at,

@@ -81,7 +81,7 @@ def local_checkpoint(folder: Path) -> Checkpoint:
     name = lineage.run if lineage else folder.resolve().name
     return Checkpoint(
         model=f"local/{board_name(name)}",
-        revision=f"{lineage.run}-step-{lineage.step:09d}" if lineage else None,
+        revision=lineage.revision if lineage else None,
         commit=f"sha256:{_content_hash(files)}",
         path=folder.resolve(),
         lineage=lineage,

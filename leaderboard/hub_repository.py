@@ -72,7 +72,7 @@ class HubRepository:
     """One dataset repository. May be shared by threads. `token` needs the right to write to it alone."""
 
     def __init__(self, repo: str, *, token: str | None = None, endpoint: str | None = None) -> None:
-        _bounded_client()
+        bounded_client()
         self.repo, self._token = repo, token
         # False, not None: None would make the client look for a token of its own.
         self._api = HfApi(endpoint=endpoint, token=token or False)
@@ -175,7 +175,7 @@ class HubRepository:
         if status == 412:
             return VersionConflict(f"{self.repo} was committed to by somebody else: read it again")
         if status == 429:
-            wait_s = _wait_s(error)
+            wait_s = asked_wait_s(error)
             return HubBusy(f"the Hub asks to wait {wait_s:.0f} s before it will {doing} {self.repo}", wait_s=wait_s)
         if status in TRANSIENT:
             return HubUnreachable(f"the Hub answered HTTP {status} when asked to {doing} {self.repo}")
@@ -196,7 +196,7 @@ def _entry(found: object, name: str) -> Entry:
     return Entry(name=name, oid=str(found.tree_id), folder=True)  # type: ignore[attr-defined]
 
 
-def _wait_s(error: HfHubHTTPError) -> float:
+def asked_wait_s(error: HfHubHTTPError) -> float:
     """How long a 429 asks to wait; half a minute where it does not say."""
     headers = error.response.headers
     limit = parse_ratelimit_headers(headers)
@@ -207,7 +207,7 @@ def _wait_s(error: HfHubHTTPError) -> float:
 
 
 @lru_cache(maxsize=1)
-def _bounded_client() -> None:
+def bounded_client() -> None:
     """Give the client of this process time limits: as it comes, it would wait for ever for a peer that is gone."""
 
     def client() -> Client:

@@ -229,7 +229,7 @@ class HubStore:
         unsure = prepared = False
         added: dict[str, bytes] = {}
         deleted: list[str] = []
-        for wait_s in _growing(self._waits):
+        for wait_s in growing(self._waits):
             try:
                 if not prepared:
                     added, deleted = self._operations(changes, parent, note)
@@ -293,7 +293,7 @@ class HubStore:
 
     def _landed(self, note: str, ends: float) -> str | None:
         """The commit with this note, once the Hub can be asked."""
-        for wait_s in _growing(self._waits):
+        for wait_s in growing(self._waits):
             try:
                 return self._repository.find_commit(note)
             except HubUnreachable:
@@ -317,7 +317,7 @@ def _checked(name: str) -> None:
         raise InvalidName(f"{name!r} cannot name a file of the store: the store keeps it for itself")
 
 
-def _growing(waits: Waits) -> Iterable[float]:
+def growing(waits: Waits) -> Iterable[float]:
     """Twice as long each time, and never at the same moment as others."""
     wait_s = waits.first_s
     while True:

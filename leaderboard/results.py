@@ -140,7 +140,7 @@ def result_row(
         measured_at=measured_at,
         job_id=submission.id if submission else None,
         submitted_by=submission.submitted_by if submission else None,
-        lineage=checkpoint.lineage,
+        lineage=checkpoint.lineage or (submission.lineage if submission else None),
         facts=checkpoint.facts,
         budget=budget.curve(plan, measurement.completions, measurement.scores),
         streams=tuple(map(thinned, measurement.streams[-MOST_STREAMS:])),

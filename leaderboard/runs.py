@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from evaluator.checkpoint import board_name
 from evaluator.statistics import Comparison, compare, holm
 from leaderboard.board import Board, preferred
 from leaderboard.types import ProblemRow, ResultRow
@@ -114,25 +115,30 @@ class TrainingLog(Protocol):
 def measured_runs(board: Board) -> list[MeasuredRun]:
     """Every run with a measured checkpoint, on every benchmark, newest measurement first."""
     groups: dict[tuple[str, str], list[ResultRow]] = defaultdict(list)
-    rows = [row for row in board.rows() if row.lineage is not None and row.superseded_by is None]
+    rows = [row for row in board.rows() if row.superseded_by is None]
     for row in rows:
-        groups[_lineage(row).run, row.benchmark].append(row)
-    begun = {f"{row.model}@{row.revision}": row for row in reversed(rows)}
+        if row.lineage is not None:
+            groups[row.lineage.run, row.benchmark].append(row)
+    begun = {(name, row.benchmark, row.protocol_key): row for row in reversed(rows) for name in _parent_names(row)}
     found = [_measured(board, run, benchmark, group, begun) for (run, benchmark), group in groups.items()]
     newest = {key: max(row.measured_at for row in group) for key, group in groups.items()}
     return sorted(found, key=lambda run: newest[run.run, run.benchmark], reverse=True)
 
 
+def _parent_names(row: ResultRow) -> tuple[str, ...]:
+    """What the lineage of a run that begins with these weights may call them, wherever they were pushed."""
+    names = (f"{row.model}@{row.revision}", f"{row.model}@{row.commit}")
+    return names if row.lineage is None else (*names, f"local/{board_name(row.lineage.run)}@{row.lineage.revision}")
+
+
 def _measured(
-    board: Board, run: str, benchmark: str, rows: Iterable[ResultRow], begun: Mapping[str, ResultRow]
+    board: Board, run: str, benchmark: str, rows: Iterable[ResultRow], begun: Mapping[tuple[str, str, str], ResultRow]
 ) -> MeasuredRun:
     chosen = _one_protocol(list(rows))
     by_step = {_lineage(row).step: row for row in chosen}
     ordered = [by_step[step] for step in sorted(by_step)]
     first = _lineage(ordered[0])
-    parent = begun.get(first.parent or "")
-    if parent is not None and (parent.benchmark, parent.protocol_key) != (benchmark, ordered[0].protocol_key):
-        parent = None
+    parent = begun.get((first.parent or "", benchmark, ordered[0].protocol_key))
     return MeasuredRun(
         run=run,
         benchmark=benchmark,
@@ -170,7 +176,7 @@ def _gains(board: Board, ordered: Sequence[ResultRow], parent: ResultRow | None)
         Gain(
             point=_point(row),
             against=_point(base),
-            against_name=f"{name}, {_lineage(base).run} at step {_lineage(base).step:,}",
+            against_name=f"{name}, {_called(base)}",
             comparison=comparison,
             significant=significant,
             comparisons=len(kept),
@@ -192,12 +198,19 @@ def _outcomes(row: ProblemRow) -> list[int]:
     return [1] * row.correct + [0] * (row.n - row.correct)
 
 
+def _called(row: ResultRow) -> str:
+    if row.lineage is None:
+        return f"{row.model} at {(row.commit or row.revision or 'an unknown commit')[:12]}"
+    return f"{row.lineage.run} at step {row.lineage.step:,}"
+
+
 def _point(row: ResultRow) -> RunPoint:
-    lineage = _lineage(row)
+    """Of weights that no run here has made, step 0."""
+    lineage = row.lineage
     return RunPoint(
-        step=lineage.step,
-        tokens=lineage.tokens,
-        hours=lineage.hours,
+        step=lineage.step if lineage else 0,
+        tokens=lineage.tokens if lineage else None,
+        hours=lineage.hours if lineage else None,
         score=row.statistics.score,
         ci95=row.statistics.ci95,
         plan_key=row.plan_key,

@@ -55,6 +55,8 @@ class Submission:
     note: str = ""
     trial: bool = False
     """One problem of each benchmark, asked once: shown with its job, never published or ranked."""
+    lineage: Lineage | None = None
+    """Where the weights come from, as the training that submitted them says; no form and no repository can."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -31,6 +31,7 @@ DOORS = {
 SIDE_DOORS = {
     "backend_jobs/datasets/parquet.py": {"pyarrow"},  # reasoning data, in streams; table.py has results, whole
     "leaderboard/hub_datasets.py": {"huggingface_hub"},
+    "leaderboard/hub_models.py": {"huggingface_hub"},
     "leaderboard/hub_repository.py": {"huggingface_hub"},
     "leaderboard/hub_space.py": {"huggingface_hub"},
     "leaderboard/exports/model_pages.py": {"huggingface_hub"},

@@ -40,7 +40,7 @@ def test_the_last_step_is_always_kept(tmp_path: Path) -> None:
         (
             "run: arith",
             "name: x\nrun: arith",
-            "the keys are: kind, run, model, data, benchmarks, launch, lora, training",
+            "the keys are: kind, run, model, data, benchmarks, launch, lora, hub, training",
         ),
         ("kind: sft", "kind: stf", "kind is 'stf', expected one of: sft, grpo, did you mean 'sft'?"),
         ("kind: sft", "", "kind is nothing, expected one of: sft"),

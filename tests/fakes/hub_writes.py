@@ -27,6 +27,7 @@ def add_routes(router: web.UrlDispatcher, hub: FakeHub) -> None:
     router.add_post(API + "/preupload/{revision}", writes.preupload)
     router.add_post(API + "/commit/{revision}", writes.commit)
     router.add_post(API + "/super-squash/{revision}", writes.squash)
+    router.add_get(API + "/auth-check/write", writes.auth_check)
     router.add_post("/api/validate-yaml", writes.validate_yaml)
     for prefix in ("", "/{kind:datasets|spaces}"):
         router.add_post(prefix + "/{owner}/{name}.git/info/lfs/objects/batch", writes.lfs_batch)
@@ -132,6 +133,10 @@ class _Writes:
         asked = await request.json()
         files = repository.commits[repository.refs[branch]]
         repository.commit(branch, files, Commit(parent=None, title=asked["message"]))
+        return web.Response()
+
+    async def auth_check(self, request: web.Request) -> web.Response:
+        self._own(request)
         return web.Response()
 
     async def validate_yaml(self, request: web.Request) -> web.Response:

@@ -75,6 +75,14 @@ def test_a_row_says_what_was_measured_how_by_whom_and_where_it_comes_from() -> N
     assert (made.plan, made.engine, made.problems, made.attempts_per_problem) == (m.plan, m.engine, 3, 4)
 
 
+def test_of_a_checkpoint_that_was_pushed_the_lineage_comes_with_the_job_that_its_training_submitted() -> None:
+    lineage = checkpoint(step=300).lineage
+    submission = replace(SUBMISSION, lineage=lineage)
+    made = result_row(measurement([4]), checkpoint=checkpoint(), measured_at=AT, submission=submission)
+    assert made.lineage == lineage
+    assert result_row(measurement([4]), checkpoint=checkpoint(), measured_at=AT, submission=SUBMISSION).lineage is None
+
+
 def test_a_row_comes_back_from_its_bytes_as_it_was() -> None:
     for made in (row(), result_row(measurement([1], attempts=1), checkpoint=checkpoint(step=7), measured_at=AT)):
         assert read_row(row_bytes(made)) == made

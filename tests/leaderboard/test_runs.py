@@ -16,7 +16,7 @@ from leaderboard.run_charts import Over, number, runs_chart, small_chart, ticks_
 from leaderboard.runs import MeasuredRun, WatchedRun, WatchedSample, WatchedStep, measured_runs
 from leaderboard.sqlite_store import SqliteStore
 from leaderboard.views.runs import RunsChoice, best_in_words, read_choice, runs_page
-from tests.leaderboard.measurements import measurement, publish
+from tests.leaderboard.measurements import COMMIT, checkpoint, measurement, publish
 
 PROBLEMS = 60
 HOSTILE = "<script>alert(1)</script>\u202egnp.exe"
@@ -72,6 +72,21 @@ def test_a_run_is_compared_with_the_checkpoint_that_it_began_with(store: SqliteS
     assert run.best.point.step == 100
     assert run.best.comparison.ci95 is not None
     assert run.best.comparison.ci95[0] > 0
+
+
+def test_a_run_from_a_checkpoint_that_was_pushed_is_compared_with_its_revision_on_the_hub(store: SqliteStore) -> None:
+    pushed = replace(weights("sft", 200), model="alice/sums", commit="d" * 40)
+    publish(store, measurement(outcomes(0.5), model="alice/sums", commit="d" * 40), weights=pushed)
+    publish_run(store, "rl", {100: outcomes(0.9)}, parent="local/sft@sft-step-000000200")
+    assert of(store, "rl").gains[0].against_name == "its parent, sft at step 200"
+
+
+def test_a_run_from_a_model_of_the_hub_is_compared_with_that_model(store: SqliteStore) -> None:
+    publish(store, measurement(outcomes(0.5), model="owner/base"), weights=checkpoint("owner/base"))
+    publish_run(store, "rl", {100: outcomes(0.9)}, parent=f"owner/base@{COMMIT}")
+    run = of(store, "rl")
+    assert run.gains[0].against_name == f"its parent, owner/base at {COMMIT[:12]}"
+    assert run.gains[0].significant
 
 
 def test_without_a_measured_parent_the_first_checkpoint_stands_for_the_beginning(store: SqliteStore) -> None:

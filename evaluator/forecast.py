@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from evaluator import prices
 from evaluator.checkpoint import ModelShape
 from evaluator.devices import Devices
 from evaluator.engine_plan import EnginePlan
@@ -78,7 +79,7 @@ def forecast(
     *,
     dollars_per_gpu_hour: float | None = None,
 ) -> Forecast:
-    """What some work takes on the planned servers. A price of None takes the table's (see `evaluator/hardware.py`)."""
+    """What some work takes on the planned servers. A price of None takes the table's (see `evaluator/prices.py`)."""
     total = Tokens(
         mean=work.attempts * work.each.mean, low=work.attempts * work.each.low, high=work.attempts * work.each.high
     )
@@ -95,7 +96,7 @@ def forecast(
     tokens = (total.mean, total.low, total.high)
     hours = tuple((n / (speed * plan.replicas) + tail_s) / 3600 for n, speed in zip(tokens, speeds, strict=True))
     gpus = plan.gpus_each * plan.replicas if plan.device == "cuda" else 0
-    price = accelerator.dollars_per_hour if dollars_per_gpu_hour is None else dollars_per_gpu_hour
+    price = prices.dollars_per_gpu_hour(devices) if dollars_per_gpu_hour is None else dollars_per_gpu_hour
     return Forecast(
         attempts=work.attempts,
         tokens=total,

@@ -1,8 +1,7 @@
-"""Accelerators by the names people use (`h200x8`, `2x8 H100`, `rtx4090`): memory, speed and price, for plans.
+"""Accelerators by the names people use (`h200x8`, `2x8 H100`, `rtx4090`): memory and speed, for plans.
 
-Memory is what nvidia-smi shows, bandwidth and dense bfloat16 speed are the makers' figures. Prices are the list prices
-per GPU and hour of Hugging Face Jobs as of November 2025 (https://huggingface.co/docs/hub/jobs-pricing); None where
-they have no such machine.
+Memory is what nvidia-smi shows, bandwidth and dense bfloat16 speed are the makers' figures. What they cost is in
+`evaluator/prices.py`.
 """
 
 from __future__ import annotations
@@ -24,20 +23,17 @@ class Accelerator:
     memory_mib: int
     bandwidth: float
     speed: float
-    dollars_per_hour: float | None = None
 
 
 ACCELERATORS = {
     "b200": Accelerator(name="NVIDIA B200", memory_mib=183_359, bandwidth=8.0e12, speed=2250e12),
-    "h200": Accelerator(name="NVIDIA H200", memory_mib=143_771, bandwidth=4.8e12, speed=989e12, dollars_per_hour=5.00),
+    "h200": Accelerator(name="NVIDIA H200", memory_mib=143_771, bandwidth=4.8e12, speed=989e12),
     "h100": Accelerator(name="NVIDIA H100 80GB HBM3", memory_mib=81_559, bandwidth=3.35e12, speed=989e12),
-    "a100": Accelerator(
-        name="NVIDIA A100-SXM4-80GB", memory_mib=81_920, bandwidth=2.04e12, speed=312e12, dollars_per_hour=2.50
-    ),
+    "a100": Accelerator(name="NVIDIA A100-SXM4-80GB", memory_mib=81_920, bandwidth=2.04e12, speed=312e12),
     "a100-40": Accelerator(name="NVIDIA A100-SXM4-40GB", memory_mib=40_960, bandwidth=1.56e12, speed=312e12),
-    "l40s": Accelerator(name="NVIDIA L40S", memory_mib=46_068, bandwidth=0.864e12, speed=362e12, dollars_per_hour=1.80),
-    "a10g": Accelerator(name="NVIDIA A10G", memory_mib=23_028, bandwidth=0.60e12, speed=70e12, dollars_per_hour=1.00),
-    "l4": Accelerator(name="NVIDIA L4", memory_mib=23_034, bandwidth=0.30e12, speed=121e12, dollars_per_hour=0.80),
+    "l40s": Accelerator(name="NVIDIA L40S", memory_mib=46_068, bandwidth=0.864e12, speed=362e12),
+    "a10g": Accelerator(name="NVIDIA A10G", memory_mib=23_028, bandwidth=0.60e12, speed=70e12),
+    "l4": Accelerator(name="NVIDIA L4", memory_mib=23_034, bandwidth=0.30e12, speed=121e12),
     "rtx4090": Accelerator(name="NVIDIA GeForce RTX 4090", memory_mib=24_564, bandwidth=1.008e12, speed=165e12),
     "rtx5090": Accelerator(name="NVIDIA GeForce RTX 5090", memory_mib=32_607, bandwidth=1.79e12, speed=209e12),
     "rtx3090": Accelerator(name="NVIDIA GeForce RTX 3090", memory_mib=24_576, bandwidth=0.936e12, speed=71e12),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 from aiohttp import web
 
+from tests.fakes.hub_jobs import Jobs
 from tests.fakes.hub_server import FakeHub, refusal
 
 SPACE = "/api/{kind:spaces}/{owner}/{name}"
@@ -23,11 +23,7 @@ def add_routes(router: web.UrlDispatcher, hub: FakeHub) -> None:
     router.add_post(SPACE + "/hardware", spaces.hardware)
     router.add_post(SPACE + "/sleeptime", spaces.runtime)
     router.add_post(SPACE + "/restart", spaces.runtime)
-    router.add_post("/api/jobs/{namespace}", jobs.run)
-    router.add_get("/api/jobs/{namespace}", jobs.all)
-    router.add_get("/api/jobs/{namespace}/{id}", jobs.one)
-    router.add_get("/api/jobs/{namespace}/{id}/logs", jobs.logs)
-    router.add_post("/api/jobs/{namespace}/{id}/cancel", jobs.cancel)
+    jobs.add_routes(router)
     router.add_post("/v2/endpoint/{namespace}", endpoints.create)
     router.add_get("/v2/endpoint/{namespace}", endpoints.all)
     router.add_get("/v2/endpoint/{namespace}/{name}", endpoints.one)
@@ -70,58 +66,6 @@ class _Spaces:
         """Secrets by name alone: the Hub never gives their values back."""
         secret = request.match_info["what"] == "secrets"
         return {key: {} if secret else {"value": value} for key, value in self._values(request).items()}
-
-
-class Jobs:
-    """Jobs by id. A test moves `jobs[id]["status"]["stage"]` and adds to `lines[id]`."""
-
-    def __init__(self, hub: FakeHub) -> None:
-        self._hub = hub
-        self._numbers = itertools.count(1)
-        self.jobs: dict[str, dict[str, Any]] = {}
-        self.lines: dict[str, list[str]] = {}
-
-    async def run(self, request: web.Request) -> web.Response:
-        namespace = request.match_info["namespace"]
-        self._hub.writer(request, namespace)
-        asked = await request.json()
-        job_id = f"{next(self._numbers):024x}"
-        secrets = asked.pop("secrets", {})
-        self.jobs[job_id] = asked | {
-            "id": job_id,
-            "createdAt": NOW,
-            "owner": {"id": f"id-{namespace}", "name": namespace, "type": "user"},
-            "status": {"stage": "RUNNING", "message": None},
-            "secrets": sorted(secrets),
-        }
-        self.lines[job_id] = []
-        return web.json_response(self.jobs[job_id])
-
-    async def all(self, _: web.Request) -> web.Response:
-        return web.json_response(list(self.jobs.values()))
-
-    async def one(self, request: web.Request) -> web.Response:
-        return web.json_response(self._job(request))
-
-    async def cancel(self, request: web.Request) -> web.Response:
-        self._hub.writer(request, request.match_info["namespace"])
-        self._job(request)["status"]["stage"] = "CANCELED"
-        return web.json_response(self._job(request))
-
-    async def logs(self, request: web.Request) -> web.StreamResponse:
-        job = self._job(request)
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        for line in self.lines[job["id"]]:
-            text = line.replace("\\", "\\\\").replace('"', '\\"')
-            await response.write(f'data: {{"data": "{text}", "timestamp": "{NOW}"}}\n\n'.encode())
-        return response
-
-    def _job(self, request: web.Request) -> dict[str, Any]:
-        job = self.jobs.get(request.match_info["id"])
-        if job is None:
-            raise refusal(404, None, "Job not found")
-        return job
 
 
 class Endpoints:

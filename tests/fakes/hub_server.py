@@ -35,7 +35,8 @@ from tests.fakes.hub_state import (
 from tests.fakes.server_thread import ServerThread
 
 if TYPE_CHECKING:
-    from tests.fakes.hub_compute import Endpoints, Jobs
+    from tests.fakes.hub_compute import Endpoints
+    from tests.fakes.hub_jobs import Jobs
 
 __all__ = ["Account", "FakeHub", "Repository"]
 TREE_PAGE, EXPANDED_PAGE, COMMITS_PAGE = 1000, 50, 100

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from backend_jobs.launchers.hf_jobs import HfJobsLauncher
 from backend_jobs.launchers.local import LocalLauncher
 from backend_jobs.launchers.types import (
     ENDED,
@@ -22,11 +23,14 @@ from backend_jobs.launchers.types import (
     Order,
 )
 from evaluator.devices import this_processor
-from settings import whole_environment
+from settings import ROOT, whole_environment
+from tests.fakes.hub_jobs import Machine
+from tests.fakes.hub_server import FakeHub
 
 LIMIT_S = 60.0
 KEYS = (f"order-{os.getpid()}-{number}" for number in itertools.count())
 ANSWER = "print('forty'); print('two')"
+OFFLINE = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 ENDLESS = "import time; print('begun', flush=True); time.sleep(600)"
 
 MakeLauncher = Callable[[], Launcher]
@@ -39,10 +43,23 @@ def local(folder: Path) -> Iterator[MakeLauncher]:
     yield lambda: LocalLauncher(folder / "launches", this_processor(), whole_environment())
 
 
+@contextmanager
+def hf_jobs(_: Path) -> Iterator[MakeLauncher]:
+    """Hugging Face Jobs, by the Hub's own client, on the local Hub; its log streams break now and then."""
+    with FakeHub() as hub:
+        hub.account("alice", token="hf_alice")
+        hub.jobs.machine = Machine(environment=whole_environment(), folder=ROOT)
+        hub.jobs.cut_after = [1]
+        yield lambda: HfJobsLauncher(
+            token="hf_alice", namespace="alice", board="board", image="img", folder=str(ROOT), endpoint=hub.root
+        )
+
+
 PLACES: list[Callable[[Path], AbstractContextManager[MakeLauncher]]] = [local]
+ON_THE_HUB = pytest.param(hf_jobs, marks=pytest.mark.skipif(OFFLINE, reason="HF_HUB_OFFLINE keeps the client offline"))
 
 
-@pytest.fixture(params=PLACES, ids=lambda place: place.__name__)
+@pytest.fixture(params=[*PLACES, ON_THE_HUB], ids=lambda place: place.__name__)
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeLauncher]:
     with request.param(tmp_path) as make_launcher:
         yield make_launcher

@@ -1,37 +1,21 @@
-"""Programs checked by running them, in somebody else's box: a server that speaks Piston's HTTP protocol.
-
-Nothing that a model wrote ever runs here. Where the server fails, is busy or cannot be reached, the answer is "not
-known", never wrong: one outage must not teach a model that right programs are wrong.
-"""
+"""Answers that hold a program are checked by running it in the sandbox that was configured."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from backend_jobs.datasets.types import Dropped
 from backend_jobs.generate.checks import LONGEST_DETAIL, Checked
 from backend_jobs.generate.prompts import Prompt
+from backend_jobs.piston import AT_ONCE, Sandbox, SandboxFailed, last_program
 from evaluator.answers import answer_region
-from evaluator.client import EngineUnreachable, fetch
 from evaluator.types import Completion
 
-FENCED = re.compile(r"```[ \t]*([A-Za-z0-9+#_-]*)[^\n]*\n(.*?)```", re.DOTALL)
 MOST_TESTS = 20
 """More cases of one program are not run: the first ones tell, and a sandbox is shared."""
-AT_ONCE = 8
-TRIES = 3
-FIRST_PAUSE_S = 0.5
-MEMORY_BYTES = 512 << 20
-OUR_TROUBLE = ("XX", "EL", "OL")
-"""Piston's words for a failure of its own and for output that it cut off."""
-
-
-class SandboxFailed(Exception):
-    """The sandbox could not say anything about a program."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,49 +48,12 @@ class SandboxCheck:
             return None, Dropped(reason="unverified", detail=str(failed)[:LONGEST_DETAIL])
 
     async def _run(self, program: str, cases: list[tuple[str, str]]) -> Checked:
+        box = Sandbox(url=self.url, language=self.language, version=self.version, timeout_s=self.timeout_s)
         for number, (given, expected) in enumerate(cases, 1):
-            outcome = await self._execute(program, given)
-            fault = _fault(outcome, expected)
+            fault = await asyncio.to_thread(box.fault, program, given, expected)
             if fault is not None:
                 return False, Dropped(reason="wrong", detail=f"case {number} of {len(cases)}: {fault}"[:LONGEST_DETAIL])
         return True, None
-
-    async def _execute(self, program: str, given: str) -> dict[str, Any]:
-        """One run. Busy and broken servers are asked again, a bounded number of times."""
-        body = {
-            "language": self.language,
-            "version": self.version,
-            "files": [{"content": program}],
-            "stdin": given,
-            "run_timeout": round(1000 * self.timeout_s),
-            "run_memory_limit": MEMORY_BYTES,
-        }
-        last = ""
-        for turn in range(TRIES):
-            if turn:
-                await asyncio.sleep(FIRST_PAUSE_S * 2.0 ** (turn - 1))
-            try:
-                status, answer = await fetch(
-                    f"{self.url.rstrip('/')}/api/v2/execute",
-                    method="POST",
-                    json=body,
-                    timeout_s=3 * self.timeout_s + 30,
-                )
-            except EngineUnreachable as error:
-                last = str(error)
-                continue
-            if status == 200:
-                return _outcome(answer)
-            last = f"the sandbox answers HTTP {status}: {answer[:100].decode(errors='replace')}"
-            if status not in (408, 425, 429) and status < 500:
-                break
-        raise SandboxFailed(last)
-
-
-def last_program(text: str) -> str | None:
-    """The last fenced block of a text; None where there is none."""
-    blocks = FENCED.findall(text)
-    return blocks[-1][1] if blocks else None
 
 
 def read_cases(tests: str | None) -> list[tuple[str, str]]:
@@ -134,36 +81,3 @@ def _is_plain(case: Any) -> bool:
         and isinstance(case.get("input"), str)
         and isinstance(case.get("output"), str)
     )
-
-
-def _outcome(answer: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(answer)
-    except ValueError as error:
-        raise SandboxFailed("the sandbox answers something else than JSON") from error
-    compiled, ran = (found.get("compile"), found.get("run")) if isinstance(found, dict) else (None, None)
-    not_compiled = isinstance(compiled, dict) and (compiled.get("code") not in (0, None) or compiled.get("signal"))
-    outcome = compiled if not_compiled else ran
-    if not isinstance(outcome, dict) or not isinstance(outcome.get("stdout"), str):
-        raise SandboxFailed("the sandbox's answer lacks a run with its output")
-    if outcome.get("status") in OUR_TROUBLE:
-        raise SandboxFailed(f"the sandbox stopped by itself: {outcome.get('message')}")
-    return outcome
-
-
-def _fault(outcome: dict[str, Any], expected: str) -> str | None:
-    """What is wrong with a run; None where it ended well and wrote what was expected."""
-    if outcome.get("code") != 0:
-        ended = outcome.get("signal") or outcome.get("code")
-        stderr = str(outcome.get("stderr") or "").strip().splitlines()
-        return f"ended with {ended}{f': {stderr[-1]}' if stderr else ''}"
-    lines, wanted = _lines(outcome["stdout"]), _lines(expected)
-    if len(lines) != len(wanted):
-        return f"{len(lines)} lines of output, expected {len(wanted)}"
-    wrong = next((n for n, (line, want) in enumerate(zip(lines, wanted, strict=True), 1) if line != want), None)
-    return None if wrong is None else f"line {wrong} is {lines[wrong - 1][:40]!r}, expected {wanted[wrong - 1][:40]!r}"
-
-
-def _lines(text: str) -> list[str]:
-    """Lines without space at their ends, and without empty ones at the end of the text."""
-    return [line.rstrip() for line in text.rstrip().splitlines()]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import urllib.request
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, Literal
@@ -12,20 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from typing_extensions import override
 
+from backend_jobs.piston import AT_ONCE, FENCED, Sandbox, SandboxFailed, last_program
 from backend_jobs.rewards.types import Planted, Reward, Rewards, Rollout
-from evaluator.errors import OpenR1Error
 from evaluator.types import Verdict
-
-FENCE = re.compile(r"```(?P<language>[A-Za-z+#]*)\n(?P<code>.*?)```", re.DOTALL)
-AT_ONCE = 8
-GRACE_S = 30.0
-"""What a request may take beyond the time of the program: queueing in the sandbox."""
-
-
-class SandboxUnavailable(OpenR1Error):
-    """The sandbox could not say how a program did: nothing may be learned from that."""
-
-    code = "sandbox_unavailable"
 
 
 class CodeFormat(Reward):
@@ -40,7 +27,7 @@ class CodeFormat(Reward):
 
     def _fits(self, text: str) -> bool:
         thought, closed, answer = text.partition("\n</think>\n<answer>\n")
-        fences = [found["language"].lower() for found in FENCE.finditer(answer)]
+        fences = [found["language"].lower() for found in FENCED.finditer(answer)]
         return (
             bool(closed)
             and thought.startswith("<think>\n")
@@ -85,45 +72,15 @@ class Code(Reward):
         cases = tests["test_cases"][: self.most_tests] if tests else []
         if not cases:
             return None
-        fences = list(FENCE.finditer(rollout.text))
-        if not fences:
+        program = last_program(rollout.text)
+        if program is None:
             return 0.0
+        box = Sandbox(url=self.sandbox_url, language=str(tests["language"]), timeout_s=self.timeout_s)
         try:
-            passed = [self._passes(fences[-1]["code"], str(tests["language"]), case) for case in cases]
-        except SandboxUnavailable:
+            faults = [box.fault(program, str(case["input"]), str(case["output"])) for case in cases]
+        except SandboxFailed:
             return None
-        return sum(passed) / len(passed)
-
-    def _passes(self, program: str, language: str, case: Mapping[str, Any]) -> bool:
-        ran = self._run(program, language, str(case["input"]))
-        return ran.get("code") == 0 and _lines(str(ran.get("stdout", ""))) == _lines(str(case["output"]))
-
-    def _run(self, program: str, language: str, given: str) -> Mapping[str, Any]:
-        """Run one program on one input; what Piston says of its run."""
-        asked = {
-            "language": language,
-            "version": "*",
-            "files": [{"content": program}],
-            "stdin": given,
-            "run_timeout": int(self.timeout_s * 1000),
-        }
-        request = urllib.request.Request(
-            f"{self.sandbox_url.rstrip('/')}/api/v2/execute",
-            data=json.dumps(asked).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=self.timeout_s + GRACE_S) as answer:
-                ran = json.load(answer)
-        except (OSError, ValueError) as error:
-            raise SandboxUnavailable(f"the sandbox {self.sandbox_url} failed ({error}); is it running?") from error
-        failed_to_compile = ran.get("compile") if isinstance(ran, dict) else None
-        if isinstance(failed_to_compile, dict) and failed_to_compile.get("code") not in (0, None):
-            return {"code": failed_to_compile["code"]}
-        run = ran.get("run") if isinstance(ran, dict) else None
-        if not isinstance(run, dict):
-            raise SandboxUnavailable(f"the sandbox {self.sandbox_url} answered without a run: {str(ran)[:200]}")
-        return run
+        return faults.count(None) / len(faults)
 
     @override
     def planted(self, row: Mapping[str, Any], gold: str | None) -> Planted:
@@ -131,10 +88,3 @@ class Code(Reward):
         answers = {str(case["input"]): str(case["output"]) for case in tests["test_cases"]}
         program = f"import sys\nprint({answers!r}[sys.stdin.read()])"
         return Planted(right=f"```python\n{program}\n```", wrong="```python\nprint('no such output')\n```")
-
-
-def _lines(text: str) -> list[str]:
-    lines = [line.rstrip() for line in text.split("\n")]
-    while lines and not lines[-1]:
-        lines.pop()
-    return lines

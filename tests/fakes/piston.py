@@ -16,12 +16,15 @@ from tests.fakes.server_thread import ServerThread
 
 
 class FakePiston(ServerThread):
-    """See the module. `trouble` is put into the answer's run as its status."""
+    """See the module. `trouble` is put into the answer's run as its status; `answer` is given whatever is asked."""
 
     def __init__(self) -> None:
         super().__init__()
         self.status: int | None = None
         self.trouble: str | None = None
+        self.answer: dict[str, Any] | None = None
+        self.busy_times = 0
+        """So many requests are answered with 429 first."""
         self.runs: list[dict[str, Any]] = []
 
     def application(self) -> web.Application:
@@ -31,9 +34,14 @@ class FakePiston(ServerThread):
 
     async def _execute(self, request: web.Request) -> web.Response:
         body = await request.json()
+        if self.busy_times:
+            self.busy_times -= 1
+            return web.json_response({"message": "busy"}, status=429)
         self.runs.append(body)
         if self.status is not None:
             return web.json_response({"message": "scripted"}, status=self.status)
+        if self.answer is not None:
+            return web.json_response(self.answer)
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-I",

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from backend_jobs.generate.prompts import Prompt
-from backend_jobs.generate.sandbox import SandboxCheck, SandboxFailed, last_program, read_cases
+from backend_jobs.generate.sandbox import SandboxCheck, read_cases
+from backend_jobs.piston import SandboxFailed, last_program
 from evaluator.client import run_async
 from evaluator.errors import PlanRejected
 from evaluator.types import Completion

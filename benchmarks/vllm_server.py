@@ -16,14 +16,6 @@ from settings import ROOT, read_settings
 
 SERVED_NAME = "demonstration"
 START_TIMEOUT_S = 300.0
-MAKE_CHECKPOINT = """
-import sys
-import torch
-from backend_jobs.training.tiny_model import tiny_model, tiny_tokenizer
-tokenizer = tiny_tokenizer()
-tiny_model(tokenizer, seed=0).to(torch.bfloat16).save_pretrained(sys.argv[1])
-tokenizer.save_pretrained(sys.argv[1])
-"""
 COUNTERS = {
     "steps": "vllm:iteration_tokens_total_count",
     "generated": "vllm:generation_tokens_total",
@@ -33,7 +25,8 @@ COUNTERS = {
 
 def make_checkpoint(folder: Path) -> Path:
     """Untrained weights of the demonstration's architecture: as fast as trained ones, and there in seconds."""
-    subprocess.run([read_settings().engine_python, "-c", MAKE_CHECKPOINT, str(folder)], cwd=ROOT, check=True)
+    command = [read_settings().engine_python, "-m", "backend_jobs.training.tiny_model", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     return folder
 
 

@@ -17,14 +17,6 @@ from settings import ROOT, read_settings
 # The local Hub speaks the plain protocol, not Xet's. Read once when huggingface_hub is first imported: later than here.
 os.environ["HF_HUB_DISABLE_XET"] = "1"
 HEAVY = {"engine", "training", "browser"}
-MAKE_CHECKPOINT = """
-import sys
-import torch
-from backend_jobs.training.tiny_model import tiny_model, tiny_tokenizer
-tokenizer = tiny_tokenizer()
-tiny_model(tokenizer, seed=0).to(torch.bfloat16).save_pretrained(sys.argv[1])
-tokenizer.save_pretrained(sys.argv[1])
-"""
 
 
 class HeavyTogether(LoadScopeScheduling):  # type: ignore[misc]
@@ -95,5 +87,6 @@ def engine_python() -> str:
 def checkpoint(engine_python: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole checkpoint of the demonstration's architecture with untrained weights."""
     folder = tmp_path_factory.mktemp("checkpoints") / "untrained"
-    subprocess.run([engine_python, "-c", MAKE_CHECKPOINT, str(folder)], cwd=ROOT, check=True, capture_output=True)
+    command = [engine_python, "-m", "backend_jobs.training.tiny_model", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     return folder

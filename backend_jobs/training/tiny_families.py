@@ -11,7 +11,15 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from backend_jobs.training.tiny_model import CONTEXT_TOKENS, DEMONSTRATION, TinySize, tiny_model, tiny_tokenizer
+from backend_jobs.training.tiny_model import (
+    CONTEXT_TOKENS,
+    DEMONSTRATION,
+    TinySize,
+    decoder,
+    tiny_model,
+    tiny_tokenizer,
+    token_ids,
+)
 
 LLAMA_SPECIALS = (
     "<|begin_of_text|>",
@@ -35,6 +43,7 @@ IMAGE_TEMPLATE = (
     "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+IMAGE_READER = TinySize(hidden=128, intermediate=384, layers=2)
 SIZES = {"tiny": DEMONSTRATION, "tiniest": TinySize(hidden=64, intermediate=128, layers=1)}
 IMAGE_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
 
@@ -74,25 +83,8 @@ def _llama_tokenizer() -> PreTrainedTokenizerFast:
 
 def _llama(tokenizer: PreTrainedTokenizerFast, *, seed: int, size: TinySize) -> LlamaForCausalLM:
     torch.manual_seed(seed)
-    ids = {
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=size.hidden,
-            intermediate_size=size.intermediate,
-            num_hidden_layers=size.layers,
-            num_attention_heads=size.heads,
-            num_key_value_heads=1,
-            max_position_embeddings=CONTEXT_TOKENS,
-            tie_word_embeddings=True,
-            **ids,
-        )
-    )
-    model.generation_config = GenerationConfig(**ids)
+    model = LlamaForCausalLM(LlamaConfig(**decoder(tokenizer, size)))
+    model.generation_config = GenerationConfig(**token_ids(tokenizer))
     return model
 
 
@@ -118,18 +110,8 @@ def _qwen2_vl(*, seed: int) -> tuple[Any, Any]:
     torch.manual_seed(seed)
     model = Qwen2VLForConditionalGeneration(
         Qwen2VLConfig(
-            text_config={
-                "vocab_size": len(tokenizer),
-                "hidden_size": 128,
-                "intermediate_size": 384,
-                "num_hidden_layers": 2,
-                "num_attention_heads": 2,
-                "num_key_value_heads": 1,
-                "max_position_embeddings": CONTEXT_TOKENS,
-                "rope_parameters": {"rope_type": "default", "mrope_section": [8, 12, 12], "rope_theta": 10_000.0},
-                "eos_token_id": tokenizer.eos_token_id,
-                "pad_token_id": tokenizer.pad_token_id,
-            },
+            text_config=decoder(tokenizer, IMAGE_READER)
+            | {"rope_parameters": {"rope_type": "default", "mrope_section": [8, 12, 12], "rope_theta": 10_000.0}},
             vision_config={"depth": 1, "embed_dim": 32, "hidden_size": 128, "num_heads": 2, "mlp_ratio": 2},
             image_token_id=image_id,
             video_token_id=video_id,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from tokenizers import AddedToken
@@ -64,25 +66,44 @@ class TinySize:
 DEMONSTRATION = TinySize(hidden=128, intermediate=384, layers=3)
 
 
+def token_ids(tokenizer: Any) -> dict[str, int | None]:
+    """What begins, ends and fills a sequence, as configs name it."""
+    return {
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+
+
+def decoder(tokenizer: Any, size: TinySize) -> dict[str, Any]:
+    """What the configs of the Llama family want to know."""
+    return {
+        "vocab_size": len(tokenizer),
+        "hidden_size": size.hidden,
+        "intermediate_size": size.intermediate,
+        "num_hidden_layers": size.layers,
+        "num_attention_heads": size.heads,
+        "num_key_value_heads": 1,
+        "max_position_embeddings": CONTEXT_TOKENS,
+        "tie_word_embeddings": True,
+        **token_ids(tokenizer),
+    }
+
+
 def tiny_model(tokenizer: Qwen2Tokenizer, *, seed: int, size: TinySize = DEMONSTRATION) -> Qwen2ForCausalLM:
     """Freshly drawn float32 weights."""
     torch.manual_seed(seed)
-    model = Qwen2ForCausalLM(
-        Qwen2Config(
-            vocab_size=len(tokenizer),
-            hidden_size=size.hidden,
-            intermediate_size=size.intermediate,
-            num_hidden_layers=size.layers,
-            num_attention_heads=size.heads,
-            num_key_value_heads=1,
-            max_position_embeddings=CONTEXT_TOKENS,
-            tie_word_embeddings=True,
-            bos_token_id=None,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    )
-    model.generation_config = GenerationConfig(
-        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, bos_token_id=None
-    )
+    model = Qwen2ForCausalLM(Qwen2Config(**decoder(tokenizer, size)))
+    model.generation_config = GenerationConfig(**token_ids(tokenizer))
     return model
+
+
+def main() -> None:
+    """`python -m backend_jobs.training.tiny_model FOLDER`: the demonstration's architecture, untrained, in bfloat16."""
+    tokenizer = tiny_tokenizer()
+    tiny_model(tokenizer, seed=0).to(torch.bfloat16).save_pretrained(sys.argv[1])
+    tokenizer.save_pretrained(sys.argv[1])
+
+
+if __name__ == "__main__":
+    main()

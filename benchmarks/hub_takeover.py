@@ -2,8 +2,9 @@
 
     python -m benchmarks.hub_takeover --jobs 6
 
-Workers are processes of their own; a job lasts two seconds. Beats go to the board's API and are committed together. The
-lease is shortened from 45 minutes to seconds. The table is the history of the dataset itself.
+Workers are processes of their own; a job lasts two seconds, and none ends before the kill. Beats go to the board's API
+and are committed together. The lease is shortened from 45 minutes to seconds. The table is the history of the dataset
+itself.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ from tests.site import served
 
 REPO, TOKEN, SHARED = "alice/board", "hf_alice", "worker-token"
 JOB_S, LEASE_S, BEAT_S, COMMIT_BEATS_S = 2.0, 8.0, 0.5, 2.0
-PATIENCE_S = 240.0
+PATIENCE_S, POLL_S = 240.0, 0.05
+KILLED = "killed"
+"""A file that says that the kill is over: from then on jobs end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +85,8 @@ def takeover(jobs: int) -> Takeover:
             for number in range(jobs):
                 queue.submit(submission(number))
             workers = {each: _start(hub.root, url, each, folder) for each in ("worker-1", "worker-2")}
-            killed = _kill_one(queue, workers)
+            killed = _kill_one(hub, queue, workers)
+            (folder / KILLED).touch()
             _wait_until_all_ended(queue, jobs)
             ended = queue.jobs()
             for process in workers.values():
@@ -140,6 +144,8 @@ def work(root: str, board_url: str, name: str, folder: str) -> None:
     def run(record: JobRecord, context: JobContext) -> Outcome:
         context.report(phase="measuring")
         context.cancelled.wait(JOB_S)
+        while not (Path(folder) / KILLED).exists() and not context.cancelled.wait(POLL_S):
+            continue
         result = f"results/{record.submission.model}/{record.submission.id}.json"
         return Outcome(results=(record.submission.id,), changes={result: record.submission.id.encode()})
 
@@ -154,15 +160,16 @@ def _start(root: str, url: str, name: str, folder: Path) -> subprocess.Popen[byt
     return subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
 
-def _kill_one(queue: StoreQueue, workers: dict[str, subprocess.Popen[bytes]]) -> tuple[str, float]:
-    """Kill worker-1 in the middle of a job."""
+def _kill_one(hub: FakeHub, queue: StoreQueue, workers: dict[str, subprocess.Popen[bytes]]) -> tuple[str, float]:
+    """Kill worker-1 in the middle of a job, once the board has committed beats. Until then no job ends."""
+    log = hub.repositories[f"datasets/{REPO}"].log
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
-        if any(job.status is Status.RUNNING and job.worker == "worker-1" for job in queue.jobs()):
-            time.sleep(JOB_S / 4)
+        taken = any(job.status is Status.RUNNING and job.worker == "worker-1" for job in queue.jobs())
+        if taken and any(made.title.startswith("beats of ") for made in list(log.values())):
             workers["worker-1"].kill()
             return "worker-1", time.time()
-        time.sleep(0.05)
+        time.sleep(POLL_S)
     raise AssertionError("worker-1 took no job")
 
 

@@ -6,8 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,13 +15,13 @@ from playwright.sync_api import expect, sync_playwright
 from evaluator.engine import free_port
 from settings import ROOT
 from tests.browser import CHROMIUM, FLAGS
+from tests.waiting import until_it_answers
 
 pytestmark = [
     pytest.mark.engine,
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no {CHROMIUM}: run scripts/install_browser.sh"),
 ]
-PAGE_UP_S = 60
 EVALUATION_MS = 400_000
 
 
@@ -38,25 +36,12 @@ def board(tmp_path: Path) -> Iterator[str]:
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}/"
     try:
-        wait_for(url, process)
+        until_it_answers(url, process)
         yield url
     finally:
         process.terminate()
         process.wait(60)
         log.close()
-
-
-def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + PAGE_UP_S
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "the program ended by itself"
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-        except OSError:
-            time.sleep(0.2)
-        else:
-            return
-    raise AssertionError(f"{url} did not answer within {PAGE_UP_S} s")
 
 
 def test_a_submitted_checkpoint_is_measured_and_opens_down_to_a_completion(board: str, checkpoint: Path) -> None:
@@ -78,4 +63,10 @@ def test_a_submitted_checkpoint_is_measured_and_opens_down_to_a_completion(board
         expect(tab.get_by_role("heading", level=1)).to_contain_text("local/untrained")
         tab.get_by_role("link", name="arith-2-000", exact=True).click()
         expect(tab.get_by_role("heading", name="Problem arith-2-000, attempt 0")).to_be_visible()
+        names, values = (tab.locator(f".facts {part}").all_inner_texts() for part in ("dt", "dd"))
+        shown = dict(zip(names, values, strict=True))
+        cut = shown["finish reason"] == "length: the server cut it at the answer budget"
+        assert cut or shown["finish reason"] == "stop: the model ended by itself"
+        assert shown["truncated"] == ("yes" if cut else "no")
+        assert shown["tokens"].startswith("24") == cut
         browser.close()

@@ -116,7 +116,7 @@ def test_a_submission_is_checked_while_typed_tried_once_followed_and_opened(tmp_
     settings = replace(Settings(), data_dir=tmp_path / "data", store=str(tmp_path / "store.db"))
     store, live = SqliteStore(tmp_path / "store.db"), FileLive(settings.data_dir / "live")
     with (
-        FakeOpenAI(latency_s=0.4) as fake,
+        FakeOpenAI() as fake,
         served(settings, store, live) as url,
         working(store, live, asks(fake, settings)),
         sync_playwright() as playwright,
@@ -128,7 +128,7 @@ def test_a_submission_is_checked_while_typed_tried_once_followed_and_opened(tmp_
         try:
             type_and_see_the_checks(tab, url, folder)
             try_one_problem(tab)
-            follow_the_full_run(tab)
+            follow_the_full_run(tab, fake)
             open_a_wrong_answer(tab)
         finally:
             expect.set_options(timeout=5_000)
@@ -158,15 +158,19 @@ def try_one_problem(tab: Page) -> None:
     card.get_by_role("link", name="Submit the full run").click()
 
 
-def follow_the_full_run(tab: Page) -> None:
+def follow_the_full_run(tab: Page, fake: FakeOpenAI) -> None:
+    """The model holds its answers back until the page has shown what there is to see at that moment."""
+    fake.held_after = len(fake.requests) + 100
     expect(tab.get_by_label("Model")).to_have_value(re.compile("my-model"))
     expect(tab.get_by_label(re.compile("Arithmetic"))).to_be_checked()
     tab.get_by_role("button", name="Submit", exact=True).click()
     tab.get_by_role("link", name="Watch job").click()
     card = tab.locator("li.asked")
-    drawn = card.get_by_role("img", name=re.compile("Score over attempts graded"))
-    # On a fast machine the run may be over before the page has two points to draw.
-    expect(drawn.or_(card.get_by_text(re.compile("finished"))).first).to_be_visible()
+    expect(card).to_contain_text("provisional")
+    fake.held_after += 100
+    expect(card.get_by_role("img", name=re.compile("Score over attempts graded"))).to_be_visible()
+    expect(card.get_by_role("img", name=re.compile("Tokens per second"))).to_be_visible()
+    fake.held_after = None
     expect(card).to_contain_text("finished")
 
 

@@ -23,7 +23,7 @@ from evaluator.engine import free_port
 from settings import ROOT
 from tests.browser import CHROMIUM, FLAGS
 from tests.fakes.hub_server import FakeHub
-from tests.test_end_to_end import wait_for
+from tests.waiting import until_it_answers
 
 OFFLINE = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 pytestmark = [
@@ -87,7 +87,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
             started(["app.py", "--port", str(port)], environment, tmp_path / "app.log") as board,
             started(["-m", "backend_jobs", "worker"], worker, tmp_path / "worker.log"),
         ):
-            wait_for(url, board)
+            until_it_answers(url, board)
             yield Scene(hub=hub, url=url, environment=environment)
 
 

@@ -21,6 +21,7 @@ from leaderboard.sqlite_store import SqliteStore
 from leaderboard.store import Store
 from leaderboard.submissions import SubmissionRejected
 from leaderboard.types import JobKind, JobRecord, Status, Submission
+from tests.waiting import until
 
 SPAWN = multiprocessing.get_context("spawn")
 LEASE_S = 0.5
@@ -53,13 +54,6 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def queue(store: Store) -> StoreQueue:
     return StoreQueue(store, lease_s=LEASE_S)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SOON_S
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.01)
 
 
 @contextmanager

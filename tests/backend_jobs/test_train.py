@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +36,7 @@ from evaluator.errors import Cancelled
 from evaluator.template import opens_thought, read_template
 from evaluator.types import Lineage
 from settings import ROOT, Settings, read_settings
+from tests.waiting import until
 
 NEVER = threading.Event()
 STEPS, SAVE_EVERY = 40, 20
@@ -260,7 +260,7 @@ def test_the_trainer_is_gone_when_its_parent_is_killed(settings: Settings, tmp_p
         assert trainers
         parent.send_signal(signal.SIGKILL)
         parent.wait()
-    assert _becomes_true(lambda: not _trainers(recipe.run), within_s=20)
+    until(lambda: not _trainers(recipe.run), every_s=0.2)
 
 
 def _short(folder: Path, *, run: str = "short", steps: int = STEPS) -> Recipe:
@@ -316,15 +316,6 @@ def _lines_until(stream: Iterator[str], wanted: str) -> list[str]:
         if line == wanted:
             break
     return lines
-
-
-def _becomes_true(condition: Callable[[], bool], *, within_s: float) -> bool:
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.2)
-    return condition()
 
 
 def _ignore(_: TrainEvent) -> None:

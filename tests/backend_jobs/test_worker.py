@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from leaderboard.store import Changes, Snapshot, Store, StoreUnusable
 from leaderboard.table import read_attempts
 from leaderboard.types import JobKind, JobRecord, Status, Submission
 from tests.leaderboard.measurements import checkpoint, measurement, publish
+from tests.waiting import until
 
 BEAT_S = 0.02
 SOON_S = 10.0
@@ -67,13 +67,6 @@ MakeWorker = Callable[[RunJob], Worker]
 def make_worker(queue: StoreQueue, live: FileLive) -> Iterator[MakeWorker]:
     yield lambda run_job: Worker(queue, live, run_job, name="alice", beat_s=BEAT_S)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("beat-")]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SOON_S
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.005)
 
 
 def ends_with(outcome: Outcome) -> RunJob:

@@ -99,6 +99,7 @@ class Hang:
     """No answer at all; the connection stays open."""
 
 
+HELD_POLL_S = 0.02
 Fault = Status | Raw | Truncated | Reset | Delay | Trickle | Hang
 ERROR_BODY = Raw(b'{"error": {"message": "EngineCore encountered an issue", "code": 500}}')
 NO_CHOICES = Raw(b'{"object": "chat.completion", "choices": [], "usage": null}')
@@ -150,6 +151,8 @@ class FakeOpenAI(ServerThread):
         self.template = template
         self.metrics: Callable[[], dict[str, float]] = dict
         """Further numbers for /metrics, without their prefix; a KV cache is shown only where this names one."""
+        self.held_after: int | None = None
+        """Requests after so many get their answer only when this is raised, or None."""
         self.requests: list[Asked] = []
         self.asked: Counter[tuple[str, int]] = Counter()
         self.in_flight = self.most_in_flight = self.health_probes = 0
@@ -204,6 +207,8 @@ class FakeOpenAI(ServerThread):
         if fault is None and self.capacity is not None and self.in_flight > self.capacity:
             fault = Status(503, "too many requests are queued")
         await asyncio.sleep(self.latency_s(asked) if callable(self.latency_s) else self.latency_s)
+        while self.held_after is not None and asked.number > self.held_after:
+            await asyncio.sleep(HELD_POLL_S)
         content = json.dumps(self._completion(asked)).encode()
         asked.ended = "answered" if fault is None else type(fault).__name__.lower()
         match fault:

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from leaderboard.datasets import GenerationProgress
 from settings import ROOT, Settings
 from tests.backend_jobs.generate.recipes import recipe, run, teacher, write_problems
 from tests.fakes.openai_server import FakeOpenAI, Hang, Reply, Status, first
+from tests.waiting import until
 
 PROBLEMS = 60
 
@@ -164,7 +164,7 @@ def test_a_kill_at_any_moment_leaves_the_same_dataset(kill_after: int, tmp_path:
         command = [sys.executable, "-m", "backend_jobs", "generate", str(file), "--concurrency", "4"]
         environment = {**os.environ, "OPEN_R1_DATA": str(tmp_path), "HF_HUB_OFFLINE": "1"}
         with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process:
-            wait_for(lambda: sum(asked.ended == "answered" for asked in fake.requests) >= kill_after)
+            until(lambda: sum(asked.ended == "answered" for asked in fake.requests) >= kill_after)
             process.send_signal(signal.SIGKILL)
         subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL, timeout=120)
         paid = len(fake.requests)
@@ -174,14 +174,6 @@ def test_a_kill_at_any_moment_leaves_the_same_dataset(kill_after: int, tmp_path:
     assert not list(folder.glob("*/.*.partial"))
     # Lost are what was in flight and what the last commit of the journal did not have yet.
     assert paid <= 2 * PROBLEMS + 4 + 64
-
-
-def wait_for(condition: object, limit_s: float = 60.0) -> None:
-    assert callable(condition)
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "nothing happened"
-        time.sleep(0.005)
 
 
 def test_duplicates_and_contaminated_problems_are_never_paid_for(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from leaderboard.health import Health
 from leaderboard.types import JobRecord, Status
 
 LOG = logging.getLogger(__name__)
-FAULTS_OF_OURS = frozenset({"worker_lost", "worker_error", "engine_failed", "engine_unreachable", "store_unusable"})
+FAULTS_OF_OURS = frozenset(
+    {"worker_lost", "worker_error", "engine_failed", "engine_over_limit", "engine_unreachable", "store_unusable"}
+)
 """Failures of a job that its submitter can do nothing about."""
 TIMEOUT_S = 10.0
 

@@ -16,8 +16,9 @@ from backend_jobs.weights import Weights, download, find_weights
 from evaluator import template
 from evaluator.checkpoint import board_name, prepare_serving_folder
 from evaluator.client import Endpoint, run_async
-from evaluator.devices import Devices, find_devices
+from evaluator.devices import Devices, find_devices, machine_memory
 from evaluator.engine import Launch, RunningEngine, given_engine, local_engine, prompt_text
+from evaluator.engine_limits import engine_limits
 from evaluator.engine_plan import EnginePlan, plan_engine
 from evaluator.errors import CheckpointRejected
 from evaluator.evaluate import Priors, evaluate
@@ -27,6 +28,7 @@ from evaluator.journal import Journal
 from evaluator.journal_parts import Parts
 from evaluator.plan import requests
 from evaluator.prepare import Evaluation, Options, PromptFacts, load_all, local_prompt_facts, make_plans
+from evaluator.process import NO_LIMITS, Limits
 from evaluator.retry import RetryPolicy
 from evaluator.types import Checkpoint, Measurement, Progress, Sample
 from settings import Settings
@@ -75,6 +77,7 @@ class Prepared:
     weights: Weights | None = None
     engine_plan: EnginePlan | None = None
     forecast: Forecast | None = None
+    limits: Limits = NO_LIMITS
     engine: RunningEngine | None = None
 
 
@@ -179,7 +182,12 @@ async def _prepare(ask: Ask, settings: Settings, say: Callable[[str], None]) -> 
     )
     expected = forecast(work, engine_plan, weights.shape, devices, dollars_per_gpu_hour=ask.dollars_per_gpu_hour)
     return Prepared(
-        checkpoint=checkpoint, evaluations=plans, weights=weights, engine_plan=engine_plan, forecast=expected
+        checkpoint=checkpoint,
+        evaluations=plans,
+        weights=weights,
+        engine_plan=engine_plan,
+        forecast=expected,
+        limits=engine_limits(engine_plan, weights.shape, machine_memory(), work, expected),
     )
 
 
@@ -214,7 +222,7 @@ def _open_engine(
         return _as_it_is(prepared.engine)
     checkpoint, engine_plan = prepared.checkpoint, prepared.engine_plan
     assert engine_plan is not None
-    return serve(checkpoint, engine_plan, settings, say, cancelled)
+    return serve(checkpoint, engine_plan, settings, say, cancelled, prepared.limits)
 
 
 @asynccontextmanager
@@ -224,6 +232,7 @@ async def serve(
     settings: Settings,
     say: Callable[[str], None],
     cancelled: threading.Event,
+    limits: Limits,
 ) -> AsyncIterator[RunningEngine]:
     """Our engine in a folder of this run alone. Where it fails, the log stays there."""
     assert checkpoint.path is not None
@@ -240,6 +249,7 @@ async def serve(
             home=settings.data_dir / "engines" / "home",
             on_progress=say,
             cancelled=cancelled.is_set,
+            limits=limits,
         )
         async with local_engine(launch) as engine:
             yield engine

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from backend_jobs.evaluate_job import Prepared, serving_folder
+from evaluator.devices import GIB
 from evaluator.engine_plan import EnginePlan
 from evaluator.forecast import Forecast
 from evaluator.plan import generation_key, plan_key, protocol_key, requests
+from evaluator.process import Limits
 from evaluator.server_line import server_command, server_environment
 from settings import Settings
 
@@ -30,7 +32,10 @@ def describe(prepared: Prepared, settings: Settings) -> dict[str, Any]:
     if engine is None:
         return described
     expected = {"expected": _expected(prepared.forecast)} if prepared.forecast else {}
-    return described | {"reasons": list(engine.reasons)} | expected | _servers(engine, checkpoint.model, settings)
+    limits = {"limits": _limits(prepared.limits)}
+    return (
+        described | {"reasons": list(engine.reasons)} | expected | limits | _servers(engine, checkpoint.model, settings)
+    )
 
 
 def _servers(engine: EnginePlan, name: str, settings: Settings) -> dict[str, Any]:
@@ -40,6 +45,11 @@ def _servers(engine: EnginePlan, name: str, settings: Settings) -> dict[str, Any
     command = server_command(engine, python=settings.engine_python, folder=folder, served_name=name, port=8000)
     variables = [f"{key}='{value}'" for key, value in server_environment(engine, visible=visible).items()]
     return {"server": " ".join([*variables, *command])}
+
+
+def _limits(limits: Limits) -> str:
+    memory, hours = (limits.memory_bytes or 0) / GIB, (limits.seconds or 0) / 3600
+    return f"a server is ended where it takes more than {memory:.0f} GiB of main memory or {hours:.1f} hours"
 
 
 def _expected(expected: Forecast) -> list[str]:

@@ -71,11 +71,14 @@ def gpus_from(listed: Sequence[str], visible: str | None) -> Devices | None:
 
 def this_processor() -> Devices:
     """The processor of this machine, with the memory that this container may use."""
+    cores = len(os.sched_getaffinity(0))
+    return Devices(kind="cpu", name=_cpu_name(), count=cores, memory_bytes=machine_memory())
+
+
+def machine_memory() -> int:
+    """Bytes of main memory that this machine has, or that this container may use."""
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limits = [int(text) for path in CONTAINER_LIMITS if (text := _read(path)).isdigit()]
-    return Devices(
-        kind="cpu", name=_cpu_name(), count=len(os.sched_getaffinity(0)), memory_bytes=min([machine, *limits])
-    )
+    return min([machine, *(int(text) for path in CONTAINER_LIMITS if (text := _read(path)).isdigit())])
 
 
 def _read(path: Path) -> str:

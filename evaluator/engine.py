@@ -11,16 +11,18 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from time import monotonic
 
 from evaluator.client import Endpoint, EngineUnreachable, Served, fetch
 from evaluator.engine_plan import EnginePlan
-from evaluator.errors import Cancelled, EngineFailed, EngineRefused
-from evaluator.process import LOG_TAIL_LINES, SupervisedProcess, clean_environment
+from evaluator.errors import Cancelled, EngineFailed, EngineOverLimit, EngineRefused
+from evaluator.process import LOG_TAIL_LINES, NO_LIMITS, Limits, SupervisedProcess, clean_environment
 from evaluator.server_line import server_command, server_environment
 from evaluator.types import EngineFacts
 
 START_TIMEOUT_S = 3600.0
 HEALTH_POLL_S = 0.5
+KILLED = 128 + 9
 CONFIG_LINE = re.compile(r"Initializing a V1 LLM engine \(v(?P<version>[^)]+)\) with config: (?P<config>.*)")
 
 
@@ -60,6 +62,7 @@ class LocalServer:
         self._launch, self._replica = launch, replica
         self._process: SupervisedProcess | None = None
         self._changing, self._closed = threading.Lock(), False
+        self._began = monotonic()
         self.endpoint = Endpoint(base_url="", model=launch.served_name)
         self.facts = EngineFacts()
 
@@ -90,9 +93,20 @@ class LocalServer:
             if self._closed:
                 raise Cancelled("the engine was ended before it was started again")
             self._process = SupervisedProcess(
-                command, log=log, environment=self._launch.environment(self._replica), folder=self._launch.work
+                command,
+                log=log,
+                environment=self._launch.environment(self._replica),
+                folder=self._launch.work,
+                limits=self._limits(),
             )
             return self._process
+
+    def _limits(self) -> Limits:
+        """What is left of its time counts from the first start."""
+        given = self._launch.limits
+        if given.seconds is None:
+            return given
+        return replace(given, seconds=max(1.0, given.seconds - (monotonic() - self._began)))
 
     async def restart(self) -> Endpoint:
         """End what is left of it and start it again. Raises as `start`."""
@@ -113,8 +127,9 @@ class LocalServer:
     def check_alive(self) -> None:
         """Raises EngineFailed with the last log lines where the process has ended."""
         if self._process is not None and self._process.exit_status() is not None:
+            _raise_if_over(self._process)
             raise EngineFailed(
-                f"the engine ended by itself (exit status {self._process.exit_status()}); its last lines say why",
+                f"the engine ended by itself ({_status(self._process)}); its last lines say why",
                 log_tail=self._process.log_tail(),
             )
 
@@ -128,7 +143,7 @@ class Launch:
     """What every server of one engine is started with.
 
     `work` gets the servers' logs; `home` is the HOME of all our engines (it holds their compilation caches, nothing of
-    ours). `on_progress` gets a line of text now and then.
+    ours). `on_progress` gets a line of text now and then. `limits` are each server's.
     """
 
     plan: EnginePlan
@@ -140,6 +155,7 @@ class Launch:
     home: Path
     on_progress: Callable[[str], None]
     cancelled: Callable[[], bool] = lambda: False
+    limits: Limits = NO_LIMITS
 
     def command(self, port: int) -> list[str]:
         """The command line of a server at this port."""
@@ -249,6 +265,7 @@ async def _wait_until_healthy(
         if cancelled():
             raise Cancelled("the run was cancelled while the engine started; run it again to continue")
         if process.exit_status() is not None:
+            _raise_if_over(process)
             raise EngineFailed("the engine did not start; its last lines say why", log_tail=process.log_tail())
         try:
             status, _ = await fetch(f"{root}/health", timeout_s=5)
@@ -262,6 +279,22 @@ async def _wait_until_healthy(
             on_progress(f"starting vLLM, {clock() - started:.0f} s: {last[:200]}")
         await asyncio.sleep(HEALTH_POLL_S)
     raise EngineFailed(f"the engine did not answer within {START_TIMEOUT_S:.0f} s", log_tail=process.log_tail())
+
+
+def _raise_if_over(process: SupervisedProcess) -> None:
+    over = process.over_limit()
+    if over is not None:
+        raise EngineOverLimit(
+            f"the engine was ended: {over}, which is far more than its plan needs; what was answered is kept. Its last "
+            "lines may say why; submit with fewer tokens or attempts, or run it on a larger machine",
+            log_tail=process.log_tail(),
+        )
+
+
+def _status(process: SupervisedProcess) -> str:
+    status = process.exit_status()
+    killed = ", killed: mostly by the system where memory ran out" if status == KILLED else ""
+    return f"exit status {status}{killed}"
 
 
 async def _check_served(endpoint: Endpoint) -> None:

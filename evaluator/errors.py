@@ -51,6 +51,12 @@ class EngineFailed(OpenR1Error):
         self.log_tail = log_tail
 
 
+class EngineOverLimit(EngineFailed):
+    """The engine took more memory or time than it may and was ended. It is not started again."""
+
+    code = "engine_over_limit"
+
+
 class EngineRefused(OpenR1Error):
     """The engine answered 401 or 403: a person must fix the token."""
 

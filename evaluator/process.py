@@ -6,13 +6,28 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+from evaluator.supervisor import OVER_MEMORY, OVER_TIME
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 LOG_TAIL_LINES = 40
 LOG_TAIL_BYTES = 64 * 1024
+GIB = 1 << 30
 GRACE_S = 10.0
 BEYOND_GRACE_S = 20.0  # for the kernel to take down what SIGKILL ends: a GPU's memory is large
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """Of one command and all its processes together. `memory_bytes` is main memory, never a GPU's; None is no limit."""
+
+    memory_bytes: int | None = None
+    seconds: float | None = None
+
+
+NO_LIMITS = Limits()
 
 
 class SupervisedProcess:
@@ -26,17 +41,19 @@ class SupervisedProcess:
         environment: Mapping[str, str] | None = None,
         folder: Path | None = None,
         grace_s: float = GRACE_S,
+        limits: Limits = NO_LIMITS,
     ) -> None:
         """Start the command. `environment` is all that it gets (see `clean_environment`); None inherits ours.
 
         `grace_s` is the time between SIGTERM and SIGKILL: for a command that supervises others, more than theirs.
+        Where it passes one of the `limits`, its group is killed; `over_limit` then says so.
         """
-        self.log = log
+        self.log, self._limits = log, limits
         self._stop_s = grace_s + BEYOND_GRACE_S
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(SUPERVISOR), str(grace_s), str(log), *command],
+            [sys.executable, "-I", "-S", str(SUPERVISOR), str(grace_s), str(log), *_words(limits), *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -55,6 +72,15 @@ class SupervisedProcess:
     def exit_status(self) -> int | None:
         """None while it runs; afterwards its exit status, 128 + n for signal n."""
         return self._process.poll()
+
+    def over_limit(self) -> str | None:
+        """Which limit ended the command, in words; None where none did."""
+        status, memory, seconds = self.exit_status(), self._limits.memory_bytes, self._limits.seconds
+        if memory is not None and status == OVER_MEMORY:
+            return f"it took more than the {memory / GIB:.1f} GiB of memory that it may have"
+        if seconds is not None and status == OVER_TIME:
+            return f"it ran for longer than the {seconds / 3600:.1f} hours that it may take"
+        return None
 
     def log_tail(self, lines: int = LOG_TAIL_LINES) -> str:
         """The last lines of the command's output."""
@@ -75,6 +101,10 @@ class SupervisedProcess:
             self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
+
+
+def _words(limits: Limits) -> tuple[str, str]:
+    return str(limits.memory_bytes or 0), str(limits.seconds or 0)
 
 
 def clean_environment(inherited: Mapping[str, str], home: Path, extra: Mapping[str, str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from time import monotonic
 
 from evaluator.connection import EngineUnreachable
-from evaluator.errors import EngineFailed
+from evaluator.errors import EngineFailed, EngineOverLimit
 from evaluator.replica import Replica, Standing
 from evaluator.retry import RetryPolicy
 
@@ -70,11 +70,13 @@ class Recovery:
     async def _renew(self, replica: Replica, failure: EngineFailed) -> None:
         """Start an engine of ours again, a bounded number of times; else leave its work to others for a while.
 
+        One that passed its limits would pass them again.
+
         Raises:
             EngineFailed: `failure`, where no other server is left.
         """
         restart = replica.served.restart
-        while restart is not None and replica.restarts < self._policy.restarts:
+        while _may_restart(failure) and restart is not None and replica.restarts < self._policy.restarts:
             replica.restarts, replica.renewing = replica.restarts + 1, True
             try:
                 endpoint = await restart()
@@ -94,3 +96,7 @@ class Recovery:
 
     def _others_usable(self, replica: Replica) -> bool:
         return any(other.usable() for other in self._replicas if other is not replica)
+
+
+def _may_restart(failure: EngineFailed) -> bool:
+    return not isinstance(failure, EngineOverLimit)

@@ -21,8 +21,9 @@ from backend_jobs.training.checkpoints import handed_on
 from backend_jobs.weights import Weights, download, find_weights
 from evaluator import template
 from evaluator.client import Endpoint
-from evaluator.devices import find_devices
+from evaluator.devices import find_devices, machine_memory
 from evaluator.engine import RunningEngine, given_engine, prompt_text
+from evaluator.engine_limits import engine_limits
 from evaluator.engine_plan import EnginePlan, plan_engine
 from evaluator.errors import CheckpointRejected
 from evaluator.types import Checkpoint
@@ -61,7 +62,8 @@ class Prepared:
         assert self.engine_plan is not None
         assert self.weights is not None
         await asyncio.to_thread(download, self.weights, settings, say, cancelled)
-        async with serve(self.plan.checkpoint, self.engine_plan, settings, say, cancelled) as engine:
+        limits = engine_limits(self.engine_plan, self.weights.shape, machine_memory())
+        async with serve(self.plan.checkpoint, self.engine_plan, settings, say, cancelled, limits) as engine:
             yield engine
 
 

@@ -18,6 +18,8 @@ from leaderboard.views.result import VERDICT_WORDS
 ADVICE = {
     "engine_failed": "The engine ended or did not come up: its last log lines are below. Answers it gave are kept, and "
     "trying again asks only for the rest. A model that does not fit needs a larger machine.",
+    "engine_over_limit": "The engine took far more than its plan needs and was ended, so that the machine lives on. "
+    "Answers it gave are kept. Submit with fewer tokens or attempts, or have it run on a larger machine.",
     "engine_unreachable": "See that the server runs and can be reached from the worker, then try again.",
     "engine_refused": "The server did not let the worker in: a person must fix its address or token. Then try again.",
     "incomplete_measurement": "Attempts without a verdict make no score. Trying again asks once more for what was "

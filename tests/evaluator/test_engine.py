@@ -14,7 +14,8 @@ import pytest
 from evaluator.client import Endpoint, StreamSummary, run_async, stream
 from evaluator.engine import Launch, RunningEngine, given_engine, local_engine, prompt_text
 from evaluator.engine_plan import EnginePlan
-from evaluator.errors import Cancelled, EngineFailed, EngineRefused
+from evaluator.errors import Cancelled, EngineFailed, EngineOverLimit, EngineRefused
+from evaluator.process import NO_LIMITS, Limits
 from evaluator.types import Completion, Refusal
 from tests.fakes.openai_server import FakeOpenAI
 from tests.fakes.streaming import QUICK, make_requests, refused_port
@@ -25,7 +26,12 @@ PLAN = EnginePlan(
 
 
 def launch(
-    python: Path, work: Path, said: list[str], cancelled: Callable[[], bool] = lambda: False, plan: EnginePlan = PLAN
+    python: Path,
+    work: Path,
+    said: list[str],
+    cancelled: Callable[[], bool] = lambda: False,
+    plan: EnginePlan = PLAN,
+    limits: Limits = NO_LIMITS,
 ) -> Launch:
     return Launch(
         plan=plan,
@@ -37,12 +43,19 @@ def launch(
         home=work / "home",
         on_progress=said.append,
         cancelled=cancelled,
+        limits=limits,
     )
 
 
-def start(python: Path, work: Path, said: list[str], cancelled: Callable[[], bool] = lambda: False) -> None:
+def start(
+    python: Path,
+    work: Path,
+    said: list[str],
+    cancelled: Callable[[], bool] = lambda: False,
+    limits: Limits = NO_LIMITS,
+) -> None:
     async def run() -> None:
-        async with local_engine(launch(python, work, said, cancelled)):
+        async with local_engine(launch(python, work, said, cancelled, limits=limits)):
             raise AssertionError("it cannot have started")
 
     run_async(run())
@@ -140,29 +153,43 @@ class Steady(BaseHTTPRequestHandler):
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
         Steady.count += 1
+        if HOARDS_AFTER and Steady.count > HOARDS_AFTER:
+            print("hoarding", flush=True)
+            Steady.hoard = bytearray(os.urandom(1 << 20)) * 1024
+            time.sleep(600)
         if DIES_AFTER and Steady.count > DIES_AFTER:
             print("CUDA error: an illegal memory access was encountered", flush=True)
             os._exit(1)
         self.answer(b'{"choices": [{"message": {"content": "4"}, "finish_reason": "stop"}]}')
 Steady.count = 0
 DIES_AFTER = int(os.environ.get("DIES_AFTER", "0"))
+HOARDS_AFTER = int(os.environ.get("HOARDS_AFTER", "0"))
 print("visible", os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
 ThreadingHTTPServer(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])), Steady).serve_forever()
 """
 
 
-def steady(folder: Path, *, dies_after: int = 0) -> Path:
-    """A program that serves as vLLM does, and ends itself after so many answers each time it is started."""
+def steady(folder: Path, *, dies_after: int = 0, hoards_after: int = 0) -> Path:
+    """A program that serves as vLLM does, and ends itself (or takes a gigabyte) after so many answers, every time."""
     (folder / "steady.py").write_text(STEADY)
-    return program(folder, f'DIES_AFTER={dies_after} exec {sys.executable} {folder / "steady.py"} "$@"')
+    return program(
+        folder, f'DIES_AFTER={dies_after} HOARDS_AFTER={hoards_after} exec {sys.executable} {folder / "steady.py"} "$@"'
+    )
 
 
-def asked(python: Path, work: Path, plan: EnginePlan, count: int) -> tuple[StreamSummary, RunningEngine]:
+def asked(
+    python: Path,
+    work: Path,
+    plan: EnginePlan,
+    count: int,
+    limits: Limits = NO_LIMITS,
+    answers: list[Completion | Refusal] | None = None,
+) -> tuple[StreamSummary, RunningEngine]:
     """Ask the engine's servers `count` questions; the engine is ended afterwards."""
-    answers: list[Completion | Refusal] = []
+    answers = [] if answers is None else answers
 
     async def run() -> tuple[StreamSummary, RunningEngine]:
-        async with local_engine(launch(python, work, [], plan=plan)) as engine:
+        async with local_engine(launch(python, work, [], plan=plan, limits=limits)) as engine:
             with engine.explained():
                 summary = await stream(
                     make_requests(count),
@@ -192,6 +219,54 @@ def test_an_engine_of_ours_that_dies_is_started_again_and_nothing_is_lost(tmp_pa
     summary, _ = asked(steady(tmp_path, dies_after=15), tmp_path, PLAN, 40)
     assert summary.answered == 40
     assert summary.replicas[0].restarts == 2
+
+
+def test_an_engine_that_takes_more_memory_than_its_plan_allows_is_ended_for_good_and_its_answers_stay(
+    tmp_path: Path,
+) -> None:
+    answers: list[Completion | Refusal] = []
+    limits = Limits(memory_bytes=400 << 20)
+    with pytest.raises(EngineOverLimit, match=r"more than the 0\.4 GiB of memory.*what was answered is kept") as failed:
+        asked(steady(tmp_path, hoards_after=15), tmp_path, PLAN, 40, limits, answers)
+    assert failed.value.code == "engine_over_limit"
+    assert len(answers) >= 15
+    lines = (tmp_path / "engine" / "engine.log").read_text().splitlines()
+    assert lines.count("visible None") == 1, "it is not started again"
+    assert "hoarding" in failed.value.log_tail
+
+
+def test_an_engine_that_runs_for_longer_than_it_may_is_ended_while_it_starts_too(tmp_path: Path) -> None:
+    slow = program(tmp_path, 'echo "loading weights"; exec sleep 600')
+    with pytest.raises(EngineOverLimit, match=r"longer than the 0\.0 hours"):
+        start(slow, tmp_path, [], limits=Limits(seconds=0.5))
+
+
+ISOLATION = """
+import os, sys
+print(sorted(os.environ), os.environ["HOME"], os.getpgid(0) == os.getpid(), os.getsid(0) == os.getpid(), flush=True)
+print(sys.argv[sys.argv.index("--host") + 1], open("/proc/self/oom_score_adj").read().strip(), flush=True)
+print(os.readlink("/proc/self/fd/0"), flush=True)
+sys.exit(1)
+"""
+
+
+def test_an_engine_gets_no_token_loopback_alone_a_home_and_a_group_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HF_TOKEN", "WORKER_TOKEN", "ENDPOINT_API_KEY", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "a secret")
+    (tmp_path / "isolation.py").write_text(ISOLATION)
+    looks = program(tmp_path, f'exec {sys.executable} {tmp_path / "isolation.py"} "$@"')
+    with pytest.raises(EngineFailed) as failed:
+        start(looks, tmp_path, [], limits=Limits(memory_bytes=1 << 40))
+    seen, place, standard_input = failed.value.log_tail.splitlines()
+    names = set(seen.partition("[")[2].partition("]")[0].replace("'", "").split(", "))
+    known = {"PATH", "HOME", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "VLLM_NO_USAGE_STATS", "DO_NOT_TRACK"}
+    assert names - {"PWD", "SHLVL", "_", "OLDPWD", "LC_CTYPE"} == known | {"VLLM_CPU_KVCACHE_SPACE"}
+    assert seen.endswith(f"{tmp_path / 'home'} True True")
+    assert place.split()[0] == "127.0.0.1"
+    assert place.split()[1] in ("500", "0"), "0 where a container forbids it"
+    assert standard_input == "/dev/null"
 
 
 def test_an_engine_that_keeps_dying_ends_the_run_with_its_last_lines(tmp_path: Path) -> None:

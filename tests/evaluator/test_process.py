@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluator.process import SupervisedProcess, clean_environment, group_members
+from evaluator.process import Limits, SupervisedProcess, clean_environment, group_members
 
 # A command that starts a worker of its own, as an engine does, and ignores polite requests.
 STUBBORN = """
@@ -108,4 +108,38 @@ def test_no_token_reaches_a_child_with_a_clean_environment(tmp_path: Path, monke
     assert wait_until(lambda: process.exit_status() == 0)
     assert "HF_TOKEN" not in process.log_tail()
     assert "EXTRA" in process.log_tail()
+    process.stop()
+
+
+HOARDER = """
+import subprocess, sys, time
+hoard = "import os, time; kept = bytearray(os.urandom(1 << 20)) * 300; print('full', flush=True); time.sleep(600)"
+for _ in range(2):
+    subprocess.Popen([sys.executable, "-c", hoard])
+time.sleep(600)
+"""
+
+
+def test_a_group_that_takes_more_memory_than_it_may_is_killed_whole(tmp_path: Path) -> None:
+    limits = Limits(memory_bytes=500 << 20)
+    process = SupervisedProcess([sys.executable, "-c", HOARDER], log=tmp_path / "log", limits=limits)
+    assert wait_until(lambda: process.exit_status() is not None, 60)
+    assert process.over_limit() == "it took more than the 0.5 GiB of memory that it may have"
+    assert not group_members(process.group)
+    process.stop()
+
+
+def test_a_group_within_its_limits_is_left_alone(tmp_path: Path) -> None:
+    limits = Limits(memory_bytes=2 << 30, seconds=600.0)
+    process = SupervisedProcess([sys.executable, "-c", HOARDER], log=tmp_path / "log", limits=limits)
+    assert wait_until(lambda: process.log_tail().count("full") == 2, 60)
+    time.sleep(2.5)
+    assert (process.exit_status(), process.over_limit()) == (None, None)
+    process.stop()
+
+
+def test_a_command_that_ends_with_such_a_status_by_itself_passed_no_limit(tmp_path: Path) -> None:
+    process = SupervisedProcess([sys.executable, "-c", "raise SystemExit(120)"], log=tmp_path / "log")
+    assert wait_until(lambda: process.exit_status() is not None)
+    assert (process.exit_status(), process.over_limit()) == (120, None)
     process.stop()

@@ -2,12 +2,13 @@
 
     python -m benchmarks.soak [--minutes 30] [--kill-every 60] [--readers 8] [--stand-in]
 
-The program is started as `make run` starts it, on an empty store. Its own worker measures one checkpoint after another
-on real vLLM (`--stand-in`: on a fake engine) and is killed with SIGKILL every minute; a job that lost too many workers is
-retried, as a maintainer would. At the end, or when interrupted, nothing is killed any more and what was submitted runs to
-its end. Then: did every submission finish, was each published once, is every answer that the journal held at a kill among
-what was published, word for word; is memory flat; how long did readers wait. Prints the table; the exit status is 1 where
-something was lost, doubled or left over, where memory grew, or where an answer was wrong.
+The program is started as `make run` starts it, on an empty store. Its own worker measures one checkpoint after
+another on real vLLM (`--stand-in`: on a fake engine) and is killed with SIGKILL every minute; a job that lost too
+many workers is retried, as a maintainer would. At the end, or when interrupted, nothing is killed any more and what
+was submitted runs to its end. Then: did every submission finish, was each published once, is every answer that the
+journal held at a kill among what was published, word for word; is memory flat; how long did readers wait. Prints the
+table; the exit status is 1 where something was lost, doubled or left over, where memory grew, or where an answer was
+wrong.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from backend_jobs.cli import parser
+from backend_jobs.arguments import parser
 from settings import ROOT, read_settings
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

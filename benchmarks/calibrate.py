@@ -2,8 +2,10 @@
 
     python -m benchmarks.calibrate
 
-The step times of the simulation are fitted on runs that never preempt (other lengths, other concurrencies); then both
-serve the same requests at four concurrencies. Prints one table; `--json` writes what was measured.
+All requests are sent at once and the server itself bounds how many run (`--max-num-seqs`): nothing depends on how fast
+a client comes back. The step times of the simulation are fitted on runs that never preempt (other lengths, other
+concurrencies); then both serve the same requests at four concurrencies that preempt. Prints one table; `--json` writes
+what was measured.
 """
 
 from __future__ import annotations
@@ -12,12 +14,9 @@ import argparse
 import asyncio
 import json
 import tempfile
-from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from itertools import islice
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import median
 from time import monotonic
 
 import aiohttp
@@ -34,8 +33,8 @@ BLOCK_TOKENS = 32
 KV_BLOCKS = 300
 CONTEXT = 2048
 BATCHED_TOKENS = 2048
-CONCURRENCIES = (16, 24, 32, 96)
-FIT_CONCURRENCIES = (1, 4, 12, 24)
+CONCURRENCIES = (36, 48, 64, 96)
+FIT_CONCURRENCIES = (2, 8, 20)
 TEMPLATE_TOKENS = 41
 """What the chat template of the demonstration adds to a prompt."""
 
@@ -51,12 +50,6 @@ class Ran:
     preemptions: float
     prefilled: int
     context: float
-    requests: int
-
-    @property
-    def turnaround_s(self) -> float:
-        """From the end of an answer until the next one runs, by Little's law: slots without a running sequence."""
-        return (self.concurrency - self.generated / self.steps) * self.wall_s / self.requests
 
 
 def main() -> None:
@@ -67,11 +60,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     fitted, real = run_async(measure(given.requests, given.seed))
-    shape, turnaround_s = fit(fitted), median(ran.turnaround_s for ran in fitted[1:-1])
-    attempts = workload(given.requests, given.seed)
-    rows = [(ran, simulate(shape, attempts, ran.concurrency, turnaround_s)) for ran in real]
-    print(f"turnaround of a request through client and API server: {1e3 * turnaround_s:.1f} ms")
-    table(shape, rows)
+    shape, attempts = fit(fitted), workload(given.requests, given.seed)
+    table(shape, [(ran, simulate(replace(shape, max_num_seqs=ran.concurrency), attempts)) for ran in real])
     if given.json:
         given.json.write_text(
             json.dumps(
@@ -93,15 +83,23 @@ def workload(requests: int, seed: int) -> list[Attempt]:
 
 async def measure(requests: int, seed: int) -> tuple[list[Ran], list[Ran]]:
     """The runs to fit on, and those to compare with."""
-    flags = ["--max-model-len", str(CONTEXT), "--max-num-seqs", "256", "--block-size", str(BLOCK_TOKENS)]
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = make_checkpoint(Path(folder) / "checkpoint")
+        fitted = [
+            await serve(checkpoint, c, [workload(12 * c, seed + 2 + c), prompts_only(80)]) for c in FIT_CONCURRENCIES
+        ]
+        real = [await serve(checkpoint, c, [workload(requests, seed)]) for c in CONCURRENCIES]
+    return [ran for runs in fitted for ran in runs], [ran for runs in real for ran in runs]
+
+
+async def serve(checkpoint: Path, concurrency: int, workloads: Sequence[Sequence[Attempt]]) -> list[Ran]:
+    """One server that runs so many sequences at most; one run of it per workload, after a warm-up."""
+    flags = ["--max-model-len", str(CONTEXT), "--max-num-seqs", str(concurrency), "--block-size", str(BLOCK_TOKENS)]
     flags += ["--num-gpu-blocks-override", str(KV_BLOCKS), "--max-num-batched-tokens", str(BATCHED_TOKENS)]
     with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
-        async with vllm_server(make_checkpoint(work / "checkpoint"), work, flags=flags) as endpoint:
-            await run(endpoint, workload(40, seed + 1), 8)
-            fitted = [await run(endpoint, workload(12 * c, seed + 2 + c), c) for c in FIT_CONCURRENCIES]
-            fitted.append(await run(endpoint, prompts_only(80), 4))
-            return fitted, [await run(endpoint, workload(requests, seed), c) for c in CONCURRENCIES]
+        async with vllm_server(checkpoint, Path(folder), flags=flags) as endpoint:
+            await run(endpoint, workload(40, seed=-1), concurrency)
+            return [await run(endpoint, attempts, concurrency) for attempts in workloads]
 
 
 def prompts_only(count: int) -> list[Attempt]:
@@ -110,14 +108,14 @@ def prompts_only(count: int) -> list[Attempt]:
 
 
 async def run(endpoint: Endpoint, attempts: Sequence[Attempt], concurrency: int) -> Ran:
-    """Ask for exactly these lengths, `concurrency` at a time."""
-    feed, before, started = iter(attempts), await counters(endpoint), monotonic()
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=600)) as session:
-        await asyncio.gather(*(_work(session, endpoint, feed) for _ in range(concurrency)))
+    """Ask for exactly these lengths, all at once."""
+    before, started = await counters(endpoint), monotonic()
+    timeout, connector = aiohttp.ClientTimeout(total=600), aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
+        await asyncio.gather(*(_ask(session, endpoint, attempt) for attempt in attempts))
     wall_s, after = monotonic() - started, await counters(endpoint)
     return Ran(
         concurrency=concurrency,
-        requests=len(attempts),
         wall_s=wall_s,
         prefilled=sum(attempt.prompt for attempt in attempts),
         context=sum(a.output * (a.prompt + a.output / 2) for a in attempts),
@@ -125,23 +123,22 @@ async def run(endpoint: Endpoint, attempts: Sequence[Attempt], concurrency: int)
     )
 
 
-async def _work(session: aiohttp.ClientSession, endpoint: Endpoint, feed: Iterator[Attempt]) -> None:
-    for attempt in feed:
-        text = f"{attempt.problem} {attempt.attempt} ".ljust(attempt.prompt - TEMPLATE_TOKENS, "x")
-        body = {
-            "model": endpoint.model,
-            "messages": [{"role": "user", "content": text}],
-            "max_tokens": attempt.output,
-            "temperature": 0.6,
-            "ignore_eos": True,
-        }
-        async with session.post(f"{endpoint.base_url}/chat/completions", json=body) as response:
-            content = await response.read()
-            if response.status != 200:
-                raise RuntimeError(f"vLLM answers {response.status}: {content[:400]!r}")
-            generated = orjson.loads(content)["usage"]["completion_tokens"]
-            if generated != attempt.output:
-                raise RuntimeError(f"vLLM generated {generated} tokens where {attempt.output} were asked for")
+async def _ask(session: aiohttp.ClientSession, endpoint: Endpoint, attempt: Attempt) -> None:
+    text = f"{attempt.problem} {attempt.attempt} ".ljust(attempt.prompt - TEMPLATE_TOKENS, "x")
+    body = {
+        "model": endpoint.model,
+        "messages": [{"role": "user", "content": text}],
+        "max_tokens": attempt.output,
+        "temperature": 0.6,
+        "ignore_eos": True,
+    }
+    async with session.post(f"{endpoint.base_url}/chat/completions", json=body) as response:
+        content = await response.read()
+        if response.status != 200:
+            raise RuntimeError(f"vLLM answers {response.status}: {content[:400]!r}")
+        generated = orjson.loads(content)["usage"]["completion_tokens"]
+        if generated != attempt.output:
+            raise RuntimeError(f"vLLM generated {generated} tokens where {attempt.output} were asked for")
 
 
 def fit(runs: Sequence[Ran]) -> ServerShape:
@@ -162,16 +159,13 @@ def fit(runs: Sequence[Ran]) -> ServerShape:
     )
 
 
-def simulate(shape: ServerShape, attempts: Sequence[Attempt], concurrency: int, turnaround_s: float) -> Server:
-    """The same closed loop in virtual time; a request arrives `turnaround_s` after the answer that made room for it."""
-    server, feed = Server(shape), iter(enumerate(attempts))
-    coming = deque((0.0, *pair) for pair in islice(feed, concurrency))
-    while coming or not server.idle:
-        while coming and coming[0][0] <= server.now:
-            _, number, attempt = coming.popleft()
-            server.submit(number, prompt=attempt.prompt, output=attempt.output)
-        ended = server.advance(coming[0][0] if coming else float("inf"))
-        coming.extend((server.now + turnaround_s, *pair) for pair in islice(feed, len(ended)))
+def simulate(shape: ServerShape, attempts: Sequence[Attempt]) -> Server:
+    """The same requests, all there at once, in virtual time."""
+    server = Server(shape)
+    for number, attempt in enumerate(attempts):
+        server.submit(number, prompt=attempt.prompt, output=attempt.output)
+    while not server.idle:
+        server.advance(float("inf"))
     return server
 
 

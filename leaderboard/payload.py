@@ -11,6 +11,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -71,6 +72,7 @@ def board_json(standings: Sequence[Standing], references: Sequence[ReferenceScor
             "days": days,
             "day": day,
             "parameters": [_rounded(s.facts.parameters, 1e-3) for s in standings],
+            "weights": _told_apart(standings),
         },
         "cells": {name: _first_cells(standings, name) for name in BENCHMARKS},
         "reported": _reported(standings, references),
@@ -90,6 +92,18 @@ def details_json(standings: Sequence[Standing], *, version: str) -> dict[str, An
         },
         "cells": {name: _detail_cells(standings, name) for name in BENCHMARKS},
     }
+
+
+def _told_apart(standings: Sequence[Standing]) -> dict[int, str]:
+    """Row number to what names the weights, where several rows of a protocol bear one model's name."""
+    alike = Counter((s.model, s.protocol) for s in standings)
+    return {place: _weights_name(s) for place, s in enumerate(standings) if alike[s.model, s.protocol] > 1}
+
+
+def _weights_name(standing: Standing) -> str:
+    if standing.lineage is not None:
+        return f"step {standing.lineage.step:,}"
+    return standing.revision or (standing.commit or "").removeprefix("sha256:")[:COMMIT_SHOWN]
 
 
 def by_score(standings: Sequence[Standing], benchmark: str) -> Cells:

@@ -44,7 +44,7 @@ def place_of(point: RunPoint, over: Over) -> float | None:
 
 def runs_chart(benchmark: str, runs: Sequence[MeasuredRun], over: Over) -> Html:
     """Accuracy of several runs with 95 % intervals over steps, tokens or hours, and the same in words."""
-    placed = [(run, [(x, p) for p in run.points if (x := place_of(p, over)) is not None]) for run in runs]
+    placed = [(run, _dots(run, over)) for run in runs]
     last = max((x for _, dots in placed for x, _ in dots), default=1.0) or 1.0
     ticks = ticks_to(last)
 
@@ -69,6 +69,13 @@ def runs_chart(benchmark: str, runs: Sequence[MeasuredRun], over: Over) -> Html:
         ),
         lines=join(_line(number, run, dots, x_of) for number, (run, dots) in enumerate(placed)),
     )
+
+
+def _dots(run: MeasuredRun, over: Over) -> list[tuple[float, RunPoint]]:
+    """Where its checkpoints lie; a checkpoint of another run that this one began with lies at its beginning."""
+    began = run.gains[0].against if run.gains and run.gains[0].against not in run.points else None
+    dots = [(x, point) for point in run.points if (x := place_of(point, over)) is not None]
+    return [(0.0, began), *dots] if began is not None and dots else dots
 
 
 def small_chart(title: str, values: Sequence[tuple[float, float]]) -> Html:
@@ -137,20 +144,24 @@ def _line(
         style=number % STYLES,
         band=" ".join([*upper, *lower]),
         path=path,
-        marks=join(_mark(x_of(x), p) for x, p in dots),
+        marks=join(_mark(x_of(x), p, _called(run, p)) for x, p in dots),
         x=f"{x_of(end_x) - 8:.1f}",
         y=f"{max(_y(end.ci95[1]) - 6, 12):.1f}",
         name=run.run,
     )
 
 
-def _mark(x: float, point: RunPoint) -> Html:
+def _called(run: MeasuredRun, point: RunPoint) -> str:
+    return f"step {point.step:,}" if point in run.points else f"began with {run.gains[0].against_name}"
+
+
+def _mark(x: float, point: RunPoint, name: str) -> Html:
     return fill(
-        '<a href="{href}" aria-label="Result at step {step}"><title>step {step}: {score} ({bounds})</title>'
+        '<a href="{href}" aria-label="Result: {name}"><title>{name}: {score} ({bounds})</title>'
         '<line class="whisker" x1="{x}" x2="{x}" y1="{low}" y2="{high}"/><circle class="dot" cx="{x}" cy="{y}" r="4"/>'
         '<circle class="hit" cx="{x}" cy="{y}" r="14"/></a>',
         href=page_link("result", plan=point.plan_key),
-        step=f"{point.step:,}",
+        name=name,
         score=points(point.score),
         bounds=interval(point.ci95),
         x=f"{x:.1f}",
@@ -195,7 +206,8 @@ def _short(value: float) -> str:
 
 def _in_words(benchmark: str, runs: Sequence[MeasuredRun]) -> str:
     told = (
-        f"{run.run}: " + "; ".join(f"step {p.step:,}: {points(p.score)} ({interval(p.ci95)})" for p in run.points)
+        f"{run.run}: "
+        + "; ".join(f"{_called(run, p)}: {points(p.score)} ({interval(p.ci95)})" for _, p in _dots(run, Over.STEPS))
         for run in runs
     )
     return f"Accuracy on {benchmark} in points with 95 % interval. {'. '.join(told)}."

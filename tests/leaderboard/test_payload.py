@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,20 @@ def test_one_model_under_two_protocols_has_two_rows_and_the_words_say_why(store:
     one, two = Board(store).standings()
     assert one.model == two.model
     assert {s.protocol.words[-1] for s in (one, two)} == {"3 attempts per problem", "1 attempt per problem"}
+
+
+def test_checkpoints_of_one_name_are_told_apart_and_others_take_no_room(store: SqliteStore) -> None:
+    publish(store, measured(model="a/alone"))
+    for commit, revision in (("1" * 40, "v1"), ("2" * 40, None)):
+        made = measured(model="a/twice")
+        made = replace(made, plan=replace(made.plan, commit=commit))
+        weights = Checkpoint(model="a/twice", revision=revision, commit=commit)
+        _, changes = publish_changes([made], checkpoint=weights, measured_at="2026-03-02T14:05:10+00:00")
+        store.commit(changes, parent=store.snapshot().version, message="publish")
+    standings = Board(store).standings()
+    told = board_json(standings, (), version="")["rows"]["weights"]
+    assert {standings[row].model for row in told} == {"a/twice"}
+    assert set(told.values()) == {"v1", "22222222"}
 
 
 def test_a_reader_gets_each_file_once_and_then_304_until_results_change(store: SqliteStore, client: TestClient) -> None:

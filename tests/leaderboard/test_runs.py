@@ -12,7 +12,7 @@ import pytest
 from evaluator.statistics import holm
 from evaluator.types import Checkpoint, Lineage
 from leaderboard.board import Board
-from leaderboard.run_charts import Over, number, runs_chart, small_chart, ticks_to
+from leaderboard.run_charts import LEFT, Over, number, runs_chart, small_chart, ticks_to
 from leaderboard.runs import MeasuredRun, WatchedRun, WatchedSample, WatchedStep, measured_runs
 from leaderboard.sqlite_store import SqliteStore
 from leaderboard.views.runs import RunsChoice, best_in_words, read_choice, runs_page
@@ -164,6 +164,16 @@ def test_several_runs_share_a_chart_over_steps_tokens_or_hours(store: SqliteStor
         assert "a: step 10" in chart
     without = [replace(run, points=tuple(replace(p, hours=None) for p in run.points)) for run in runs]
     assert '<g class="series' not in runs_chart("arithmetic", without, Over.HOURS)
+
+
+def test_the_curve_begins_with_the_checkpoint_that_the_run_began_with(store: SqliteStore) -> None:
+    publish_run(store, "sft", {200: outcomes(0.5)})
+    publish_run(store, "rl", {50: outcomes(0.6, 1), 100: outcomes(0.9)}, parent="local/sft@sft-step-000000200")
+    for over in Over:
+        chart = runs_chart("arithmetic", [of(store, "rl")], over)
+        assert chart.count('<circle class="dot"') == 3
+        assert "rl: began with its parent, sft at step 200: " in chart
+        assert f'<polyline class="line" points="{LEFT:.1f},' in chart
 
 
 def test_the_address_chooses_runs_and_axis(store: SqliteStore) -> None:

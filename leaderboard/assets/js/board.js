@@ -266,6 +266,7 @@ class Board {
 		const isPinned = this.state.pin.includes(model);
 		const facts = [
 			slash > 0 && name(model.slice(0, slash)),
+			this.board.weights[row] && h("span", { class: "weights", translate: "no" }, this.board.weights[row]),
 			this.board.kind(row) && h("span", {}, format.KINDS[this.board.kind(row)] ?? this.board.kind(row)),
 			this.board.parameters[row] !== null && h(
 				"span",

@@ -59,6 +59,7 @@ export function decodeBoard(file) {
 		licences: file.rows.licences,
 		day: decoded(file.rows.day, file.rows.days),
 		parameters: file.rows.parameters,
+		weights: file.rows.weights,
 		cells: Object.fromEntries(Object.entries(file.cells).map(([name, columns]) => [name, cells(columns, rows)])),
 		details: null,
 	};

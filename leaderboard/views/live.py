@@ -91,8 +91,10 @@ def resubmit_link(submission: Submission) -> str:
 
 
 def next_steps(job: JobRecord) -> Html:
-    """A link to ask again, for the full run after a trial or for a mended one after a failure."""
-    if job.submission.kind is not JobKind.EVALUATE or job.status in (Status.PENDING, Status.RUNNING):
+    """Where a job goes on: the page of what it makes; for the full run after a trial or a mended one, the form."""
+    if job.submission.kind is not JobKind.EVALUATE:
+        return _made(job)
+    if job.status in (Status.PENDING, Status.RUNNING):
         return NOTHING
     if job.submission.trial:
         word = "Submit the full run"
@@ -101,6 +103,16 @@ def next_steps(job: JobRecord) -> Html:
     else:
         return NOTHING
     return fill('<p class="next"><a href="{link}">{word}</a></p>', link=resubmit_link(job.submission), word=word)
+
+
+def _made(job: JobRecord) -> Html:
+    """The page of a training's run once it has begun, of a generation's dataset once it is whole."""
+    run = job.submission.model.partition("/")[2]
+    if job.submission.kind is JobKind.TRAIN and job.status is not Status.PENDING:
+        return fill('<p class="next"><a href="{link}">Watch the run</a></p>', link=page_link("runs", runs=run))
+    if job.submission.kind is JobKind.GENERATE and job.status is Status.FINISHED:
+        return fill('<p class="next"><a href="{link}">Open the dataset</a></p>', link=page_link("datasets", name=run))
+    return NOTHING
 
 
 def trial_note() -> Html:

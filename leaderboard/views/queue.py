@@ -273,6 +273,9 @@ def training_progress(training: Mapping[str, Any]) -> Html:
     facts = [fill("step {step} of {steps}", step=count(step), steps=count(steps))]
     if (loss := _number(training.get("loss"))) is not None:
         facts.append(fill("loss {loss}", loss=f"{loss:.3f}"))
+    metrics = training.get("metrics")
+    if isinstance(metrics, Mapping) and (reward := _number(metrics.get("reward"))) is not None:
+        facts.append(fill("reward {reward}", reward=f"{reward:.3f}"))
     if (left := _number(training.get("eta_s"))) is not None:
         facts.append(fill("about {left} left", left=duration(left)))
     return fill(

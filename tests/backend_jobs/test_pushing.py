@@ -21,6 +21,7 @@ from backend_jobs.recipes import Recipe, RecipeRejected, load_recipe, recipe_has
 from backend_jobs.train import run_folders
 from backend_jobs.training.checkpoints import hand_on
 from backend_jobs.training.events import CheckpointReady
+from evaluator.checkpoint import read_lineage
 from evaluator.types import Lineage
 from leaderboard.hub import resolve_commit
 from leaderboard.hub_models import PushRefused
@@ -29,6 +30,7 @@ from leaderboard.sqlite_store import SqliteStore
 from settings import ROOT, Settings
 from tests.fakes.hub_faults import COMMITS, RATE_LIMITED, Fault
 from tests.fakes.hub_server import FakeHub
+from tests.waiting import until
 
 OFFLINE = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 pytestmark = pytest.mark.skipif(OFFLINE, reason="HF_HUB_OFFLINE keeps the Hub's client even from loopback")
@@ -308,6 +310,46 @@ def test_a_repository_with_another_training_of_that_name_is_refused(
     hub.add(REPO, {"lineage.json": b"{}"}, ref=SECOND, private=True)
     with pytest.raises(RecipeRejected, match=f"has a checkpoint {SECOND} of another training"):
         Board(tmp_path, hub).start(sums(tmp_path), trained)
+
+
+@pytest.mark.training
+def test_a_real_training_that_is_killed_ends_with_every_checkpoint_on_the_hub_and_on_the_queue(
+    engine_python: str, hub: FakeHub, tmp_path: Path
+) -> None:
+    """The command line, TRL in its own process, kill -9 after the first revision, and the same command again."""
+    recipe = yaml.safe_load((ROOT / "recipes" / "sft" / "arithmetic.yaml").read_text(encoding="utf-8"))
+    recipe |= {"run": "sums", "hub": {"repo": REPO, "private": True}}
+    recipe["data"] |= {"size": 640}
+    recipe["training"] |= {"steps": 40, "batch_size": 16, "save_every": 20, "warmup_steps": 4}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    store = tmp_path / "store.db"
+    command = [sys.executable, "-m", "backend_jobs", "train", str(tmp_path / "recipe.yaml"), "--store", str(store)]
+    environment = {
+        **os.environ,
+        "ENGINE_PYTHON": engine_python,
+        "HF_ENDPOINT": hub.root,
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_TOKEN": "hf_alice",
+        "OPEN_R1_DATA": str(tmp_path),
+    }
+    process = subprocess.Popen(command, cwd=ROOT, env=environment)
+    try:
+        until(lambda: REPO in hub.repositories and FIRST in hub.repositories[REPO].refs, within_s=300)
+    finally:
+        process.kill()
+        process.wait()
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+    repository, folders = hub.repositories[REPO], run_folders(Settings(data_dir=tmp_path), "sums")
+    jobs = [job.submission for job in reversed(StoreQueue(SqliteStore(store)).jobs())]
+    assert [job.revision for job in jobs] == [FIRST, SECOND]
+    for job in jobs:
+        assert (job.source, job.commit) == (REPO, repository.refs[str(job.revision)])
+        files = repository.commits[str(job.commit)]
+        kept = folders.models / f"step-{str(job.revision)[-9:]}"
+        assert files["model.safetensors"] == (kept / "model.safetensors").read_bytes()
+        assert job.lineage == read_lineage(kept)
 
 
 def test_where_checkpoints_go_is_not_part_of_what_a_recipe_decides(tmp_path: Path) -> None:

@@ -190,6 +190,21 @@ def test_a_running_evaluation_shows_a_score_marked_provisional() -> None:
     assert wanted in page.text
 
 
+def test_a_training_leads_to_the_page_of_its_run_and_a_generation_to_its_dataset() -> None:
+    training = job("j1", Status.RUNNING, kind=JobKind.TRAIN, model="local/sft-arithmetic", benchmarks=())
+    told = {"step": 3, "steps": 9, "loss": 0.5, "eta_s": 60, "metrics": {"reward": 0.25}}
+    live = {"j1": LiveState(job_id="j1", updated_at="", training=told)}
+    page = assert_harmless(queue_view.queue_page([training], live, {}, may_act=False))
+    assert "step 3 of 9 · loss 0.500 · reward 0.250 · about 1 min 0 s left" in page.text
+    assert "runs?runs=sft-arithmetic" in page.links
+    made = {"kind": JobKind.GENERATE, "model": "local/traces", "benchmarks": ()}
+    done = queue_view.queue_page([job("j2", Status.FINISHED, **made)], {}, {}, may_act=False)
+    assert "datasets?name=traces" in assert_harmless(done).links
+    waiting = [job("j1", Status.PENDING, kind=JobKind.TRAIN, model="local/x"), job("j2", Status.RUNNING, **made)]
+    links = assert_harmless(queue_view.queue_page(waiting, {}, {}, may_act=False)).links
+    assert not any(link.startswith(("runs?", "datasets?")) for link in links)
+
+
 def test_everything_a_submitter_or_a_log_says_stays_text() -> None:
     hostile = job(
         HOSTILE,

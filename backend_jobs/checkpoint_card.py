@@ -1,4 +1,4 @@
-"""The card of a pushed checkpoint: what the Hub shows of it, with its whole lineage."""
+"""What the Hub shows: the card of a pushed checkpoint, with its whole lineage, and that of its repository."""
 
 from __future__ import annotations
 
@@ -33,6 +33,30 @@ model = AutoModelForCausalLM.from_pretrained("{repo}", revision="{revision}")
 tokenizer = AutoTokenizer.from_pretrained("{repo}", revision="{revision}")
 ```
 """
+
+INDEX = """---
+library_name: transformers
+tags:
+- trl
+- open-r1-leaderboard
+---
+# Checkpoints of training runs
+
+There are no weights on this branch. Every checkpoint is a branch of its own, `<run>-step-<9 digits>`, with a card that
+tells where it comes from; `<run>-newest` is the newest of a run.
+
+```python
+from huggingface_hub import list_repo_refs
+
+for branch in list_repo_refs("{repo}").branches:
+    print(branch.name, branch.target_commit)
+```
+"""
+
+
+def repository_card(repo: str) -> bytes:
+    """README.md of the repository's main branch, which holds no checkpoint."""
+    return INDEX.format(repo=repo).encode()
 
 
 def checkpoint_card(recipe: Recipe, lineage: Lineage) -> bytes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from backend_jobs.checkpoint_card import checkpoint_card
+from backend_jobs.checkpoint_card import checkpoint_card, repository_card
 from backend_jobs.generate.shards import write_whole
 from backend_jobs.recipe_types import Recipe
 from backend_jobs.recipes import RecipeRejected, recipe_hash
@@ -109,7 +109,7 @@ class Pusher:
         hub = self._recipe.hub
         assert hub is not None
         try:
-            self._repository.prepare(private=hub.private)
+            self._repository.prepare(private=hub.private, card=repository_card(hub.repo))
             named = self._repository.branches()
             mine = {lineage.revision: folder for lineage, folder in handed_on(self._folders.models)}
             for revision in sorted(named):

@@ -2,7 +2,7 @@
 
 A checkpoint is committed to a branch that moves (`<run>-newest`), and only then named by a branch that does not
 (`<run>-step-<9 digits>`). Whatever is cut off, whenever: a name that is there stands for a whole checkpoint, and the
-next try goes on from what is there. The branches grow from the repository's first commit, so `main` is never touched.
+next try goes on from what is there. The branches grow from the repository's first commit and never touch `main`.
 """
 
 from __future__ import annotations
@@ -54,13 +54,19 @@ class ModelRepository:
         self.repo, self._token = repo, token
         self._api = HfApi(endpoint=endpoint, token=token)
 
-    def prepare(self, *, private: bool) -> None:
-        """Make the repository where there is none. Refuses one that may not be written, or whose visibility differs."""
+    def prepare(self, *, private: bool, card: bytes) -> None:
+        """Make the repository where there is none, with `card` on `main`, which is never touched again.
+
+        Refuses one that may not be written, or that others see otherwise than `private` says.
+        """
         with self._errors("write to"):
             try:
                 found = self._api.model_info(self.repo, expand=["private"])
             except RepositoryNotFoundError:
                 self._api.create_repo(self.repo, private=private)
+                self._api.create_commit(
+                    self.repo, [CommitOperationAdd("README.md", card)], commit_message="where the checkpoints are"
+                )
                 return
             self._api.auth_check(self.repo, write=True)
         if bool(found.private) != private:

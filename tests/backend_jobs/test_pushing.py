@@ -28,7 +28,7 @@ from leaderboard.hub_models import PushRefused
 from leaderboard.hub_store import Waits
 from leaderboard.sqlite_store import SqliteStore
 from settings import ROOT, Settings
-from tests.fakes.hub_faults import COMMITS, RATE_LIMITED, Fault
+from tests.fakes.hub_faults import RATE_LIMITED, Fault
 from tests.fakes.hub_server import FakeHub
 from tests.waiting import until
 
@@ -38,6 +38,7 @@ REPO = "alice/arithmetic"
 FIRST, SECOND = "sums-step-000000020", "sums-step-000000040"
 QUICK = Waits(first_s=0.01, longest_s=0.05, patience_s=60.0)
 ONCE = Waits(first_s=0.01, longest_s=0.05, patience_s=0.0)
+COMMITS = rf"POST /api/models/{REPO}/commit/sums-newest"
 BRANCHES = rf"POST /api/models/{REPO}/branch/sums-step"
 PROGRAM = """
 import sys
@@ -161,7 +162,8 @@ def test_each_checkpoint_becomes_a_revision_that_is_submitted_as_its_commit(
     repository = hub.repositories[REPO]
     assert repository.private
     assert repository.refs["sums-newest"] == commits[1]
-    assert set(repository.commits[repository.refs["main"]]) == {".gitattributes"}
+    assert set(repository.commits[repository.refs["main"]]) == {".gitattributes", "README.md"}
+    assert REPO in repository.commits[repository.refs["main"]]["README.md"].decode()
 
 
 def test_card_and_job_hold_the_whole_lineage(hub: FakeHub, tmp_path: Path, trained: list[CheckpointReady]) -> None:
@@ -184,16 +186,16 @@ def test_card_and_job_hold_the_whole_lineage(hub: FakeHub, tmp_path: Path, train
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault(status=429, headers=RATE_LIMITED, times=2),
-        Fault(status=503),
-        Fault(status=412),
-        Fault(status=504, after_success=True),
-        Fault(after_success=True),
+        Fault(where=COMMITS, status=429, headers=RATE_LIMITED, times=2),
+        Fault(where=COMMITS, status=503),
+        Fault(where=COMMITS, status=412),
+        Fault(where=COMMITS, status=504, after_success=True),
+        Fault(where=COMMITS, after_success=True),
         Fault(where=BRANCHES, status=503),
         Fault(where=BRANCHES, after_success=True),
         Fault(where="PUT /lfs", status=400),
     ],
-    ids=lambda fault: f"{fault.status}-{'after' if fault.after_success else 'before'}-{fault.where[:12]}",
+    ids=lambda fault: f"{fault.status}-{'after' if fault.after_success else 'before'}-{fault.where[-16:]}",
 )
 def test_what_a_retry_can_mend_costs_no_checkpoint_and_makes_none_twice(
     fault: Fault, hub: FakeHub, tmp_path: Path, trained: list[CheckpointReady]
@@ -214,9 +216,10 @@ def test_a_killed_push_leaves_no_half_revision_and_the_next_start_goes_on(
     sums(tmp_path)
     reached, held = threading.Event(), threading.Event()
 
-    def stop_here(*_: str) -> None:
-        reached.set()
-        held.wait(60)
+    def stop_here(_repository: str, branch: str, _commit: str) -> None:
+        if branch == "sums-newest":
+            reached.set()
+            held.wait(60)
 
     if moment == "committed":
         hub.on_commit.append(stop_here)

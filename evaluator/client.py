@@ -25,6 +25,7 @@ from evaluator.order import LengthOrder, Order
 from evaluator.recovery import Recovery
 from evaluator.replica import Replica, ReplicaState, Served, Standing
 from evaluator.retry import RetryPolicy
+from evaluator.tail import sooner_elsewhere
 from evaluator.types import Completion, Refusal, ReplicaRecord, Request
 
 __all__ = [
@@ -215,6 +216,9 @@ class _Stream:
         """Until everything is answered, something ends the run, or `cancel` is set."""
         stop = asyncio.create_task(cancel.wait())
         try:
+            for replica in self.replicas:
+                if replica.served.joins:
+                    self.recovery.join(replica)
             await asyncio.gather(*(replica.look() for replica in self.replicas))
             self._start(self._look())
             self._start(self.backlog.read())
@@ -240,7 +244,7 @@ class _Stream:
         if self.ended.done() or self.closed:
             return
         while True:
-            open_ = [replica for replica in self.replicas if replica.room() > 0]
+            open_ = [each for each in self.replicas if each.room() > 0 and not self._leaves_it(each)]
             request = self.backlog.take() if open_ else None
             if request is None:
                 break
@@ -269,8 +273,26 @@ class _Stream:
             if self.on_state is not None:
                 self.on_state(self._state())
             await asyncio.sleep(LOOK_EVERY_S)
-            await asyncio.gather(*(replica.look() for replica in self.replicas))
+            await asyncio.gather(*(self._look_at(replica) for replica in self.replicas))
             self.fill()
+
+    async def _look_at(self, replica: Replica) -> None:
+        """Of an engine of ours that has ended, what is in flight is broken off now: TCP may need minutes to notice."""
+        try:
+            if replica.standing is Standing.OPEN:
+                replica.served.alive()
+        except EngineFailed as dead:
+            self.recovery.suspect(replica, dead)
+            await replica.moved(replica.connection.endpoint)
+        else:
+            await replica.look()
+
+    def _leaves_it(self, replica: Replica) -> bool:
+        """Whether what still waits is answered sooner without this server."""
+        others = [each for each in self.replicas if each is not replica and each.available()]
+        return sooner_elsewhere(
+            replica.pace, [(each.pace, each.controller.cap) for each in others], waiting=len(self.backlog)
+        )
 
     def _state(self) -> StreamState:
         replicas = tuple(replica.state() for replica in self.replicas)
@@ -292,7 +314,8 @@ class _Stream:
                     replica.resting += 1
                     await asyncio.sleep(self.policy.delay_s(turned_away))
                     replica.resting -= 1
-                request = self.backlog.take() if replica.keeps_slot() else None
+                keeps = replica.keeps_slot() and not self._leaves_it(replica)
+                request = self.backlog.take() if keeps else None
         finally:
             replica.slots -= 1
         self.fill()
@@ -330,9 +353,10 @@ class _Stream:
     def _answered(self, replica: Replica, request: Request, answer: Completion | Refusal) -> None:
         refused = isinstance(answer, Refusal)
         tokens = None if isinstance(answer, Refusal) else answer.completion_tokens
+        latency_s = 0.0 if isinstance(answer, Refusal) else answer.latency_s
         self.answered, self.last_answer = self.answered + 1, monotonic()
         self.backlog.answered(request, tokens)
-        replica.counted(tokens=tokens or 0, refused=refused)
+        replica.counted(tokens=tokens or 0, refused=refused, latency_s=latency_s)
 
     def _turned_away(self, replica: Replica, request: Request, busy: Busy) -> bool:
         """Back-pressure: an asked-for pause holds the whole server, otherwise only this slot steps back."""

@@ -34,6 +34,32 @@ class Recovery:
             replica.standing, replica.unwell_since = Standing.PAUSED, monotonic()
             self._start(self._recover(replica, failure, what))
 
+    def join(self, replica: Replica) -> None:
+        """Bring a server that is not there yet, while the others work already."""
+        replica.standing = Standing.PAUSED
+        self._start(self._bring(replica))
+
+    async def _bring(self, replica: Replica) -> None:
+        """Until it is there. Raises EngineFailed where it cannot be brought and no other server is left."""
+        while not await self._restarted(replica):
+            await asyncio.sleep(self._policy.probation_s)
+        self._open(replica)
+
+    async def _restarted(self, replica: Replica) -> bool:
+        assert replica.served.restart is not None
+        replica.standing, replica.renewing = Standing.PAUSED, True
+        try:
+            endpoint = await replica.served.restart()
+        except EngineFailed:
+            replica.standing = Standing.LOST
+            if not self._others_usable(replica):
+                raise
+            return False
+        finally:
+            replica.renewing = False
+        await replica.moved(endpoint)
+        return True
+
     async def _recover(self, replica: Replica, failure: EngineFailed | None, what: str) -> None:
         if failure is None:
             try:
@@ -42,6 +68,9 @@ class Recovery:
                 failure = found
         if failure is not None:
             await self._renew(replica, failure)
+        self._open(replica)
+
+    def _open(self, replica: Replica) -> None:
         replica.standing, replica.unwell_since = Standing.OPEN, None
         self._on_open()
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from evaluator.concurrency import Controller
 from evaluator.connection import Connection, Endpoint
 from evaluator.retry import RetryPolicy
+from evaluator.tail import Pace
 from evaluator.types import ReplicaRecord, Request
 
 
@@ -22,12 +23,14 @@ class Served:
 
     `alive` is called before every request and whenever the server is suspect; it raises EngineFailed where our own
     engine process has ended. `restart` starts that engine again and returns where it listens then, or raises
-    EngineFailed; None where the server is not ours to start.
+    EngineFailed; None where the server is not ours to start. One that `joins` is not there yet: `restart` brings it
+    while the others work already, and its endpoint means nothing before.
     """
 
     endpoint: Endpoint
     alive: Callable[[], None] = _always_alive
     restart: Callable[[], Awaitable[Endpoint]] | None = None
+    joins: bool = False
 
 
 class Standing(StrEnum):
@@ -68,6 +71,7 @@ class Replica:
         self.unwell_since: float | None = None
         self.renewing = False
         self.busy_since: float | None = None
+        self.pace = Pace()
         self.answered = self.refused = self.sent = self.tokens = self.faults = self.busy = self.restarts = 0
 
     @property
@@ -108,9 +112,10 @@ class Replica:
         """The server asked for a pause."""
         self.hold_until = max(self.hold_until, self._clock() + seconds)
 
-    def counted(self, *, tokens: int, refused: bool) -> None:
+    def counted(self, *, tokens: int, refused: bool, latency_s: float = 0.0) -> None:
         """It said something about a request: whatever was wrong before is over."""
         self.in_a_row, self.busy_since = 0, None
+        self.pace.see(tokens, latency_s)
         self.answered += not refused
         self.refused += refused
         self.tokens += tokens

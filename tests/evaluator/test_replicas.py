@@ -259,3 +259,62 @@ def test_a_hanging_replica_does_not_hold_up_the_end_of_the_others() -> None:
     late = [answer for answer in answers.values() if isinstance(answer, Refusal)]
     assert [answer.code for answer in late] == ["timed_out"]
     assert all(isinstance(a, Refusal) or a.text == some_answer(f"question {a.seed}", a.seed) for a in answers.values())
+
+
+def test_a_server_that_joins_later_takes_its_share_while_the_others_work_already() -> None:
+    requests = make_requests(400)
+    with FakeOpenAI(latency_s=0.05) as first, FakeOpenAI(latency_s=0.02) as later:
+
+        async def bring() -> Endpoint:
+            while len(first.requests) < 20:
+                await asyncio.sleep(0.005)
+            return Endpoint(base_url=later.base_url, model="fake")
+
+        placed = Served(endpoint=Endpoint(base_url="http://placed.invalid/v1", model="fake"), restart=bring, joins=True)
+        summary, answers = ask([Served(endpoint=Endpoint(base_url=first.base_url, model="fake")), placed], requests)
+    assert_right(answers, requests)
+    assert all(each.answered > 0 and each.restarts == 0 for each in summary.replicas)
+
+
+def test_a_server_that_cannot_join_leaves_the_work_to_the_others() -> None:
+    async def fail() -> Endpoint:
+        raise EngineFailed("no node has room")
+
+    placed = Served(endpoint=Endpoint(base_url="http://placed.invalid/v1", model="fake"), restart=fail, joins=True)
+    requests = make_requests(100)
+    with FakeOpenAI(latency_s=0.01) as first:
+        _, answers = ask([Served(endpoint=Endpoint(base_url=first.base_url, model="fake")), placed], requests)
+    assert_right(answers, requests)
+    with pytest.raises(EngineFailed, match="no node has room"):
+        ask([placed], requests)
+
+
+def test_what_is_in_flight_at_an_engine_of_ours_that_ended_goes_to_the_others_at_once() -> None:
+    requests, gone = make_requests(60), threading.Event()
+
+    def alive() -> None:
+        if gone.is_set():
+            raise EngineFailed("its node is lost")
+
+    with FakeOpenAI(faults=always(Hang())) as lost, FakeOpenAI(latency_s=0.01) as well:
+        other = when(lambda: len(lost.requests) >= 4, gone.set)
+        served = [
+            Served(endpoint=Endpoint(base_url=lost.base_url, model="fake"), alive=alive),
+            Served(endpoint=Endpoint(base_url=well.base_url, model="fake")),
+        ]
+        policy = replace(QUICK, answer_timeout_s=600.0)  # nothing here notices by a time limit
+        summary, answers = ask(served, requests, concurrency=8, policy=policy)
+        other.join()
+    assert_right(answers, requests)
+    assert summary.requests_sent == 60 + len(lost.requests)
+
+
+def test_a_slow_server_does_not_begin_what_a_fast_one_would_end_sooner() -> None:
+    requests = make_requests(2000)
+    with FakeOpenAI(latency_s=0.02) as fast, FakeOpenAI(latency_s=lambda asked: 0.8 + asked.number % 16 / 40) as slow:
+        _, answers = ask([fast, slow], requests, concurrency=32)
+        last_begun = max(asked.at for asked in slow.requests)
+        later = sum(asked.at > last_begun for asked in fast.requests)
+    assert_right(answers, requests)
+    assert len(slow.requests) > 16, "the slow one works while there is enough for all"
+    assert later > 80, "16 places of one answer in 1 s: it would have begun another one all the time"

@@ -20,6 +20,7 @@ from evaluator.backlog import Backlog, Source
 from evaluator.chat import Busy, Fault, request_body
 from evaluator.concurrency import MOST, Controller
 from evaluator.connection import Endpoint, EngineUnreachable, allow_connections, fetch, run_async
+from evaluator.delivery import Answered, Delivery, Keep, OnAnswer
 from evaluator.errors import Cancelled, EngineFailed
 from evaluator.order import LengthOrder, Order
 from evaluator.recovery import Recovery
@@ -30,6 +31,7 @@ from evaluator.types import Completion, Refusal, ReplicaRecord, Request
 
 __all__ = [
     "LOOK_AHEAD",
+    "Answered",
     "Endpoint",
     "EngineUnreachable",
     "ReplicaState",
@@ -44,10 +46,6 @@ __all__ = [
 LOOK_AHEAD = 4096
 """Of a source without a length, so many requests are read before they are sent: the window that is ordered."""
 LOOK_EVERY_S = 1.0
-
-Answered = tuple[Request, Completion | Refusal]
-OnAnswer = Callable[[Request, Completion | Refusal], None]
-Keep = Callable[[Sequence[Answered]], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,33 +147,6 @@ def _most_each(servers: int, concurrency: int | None, requests: int | None) -> i
     return max(1, allow_connections(1 if concurrency is None else each, each * servers) // servers)
 
 
-class _Delivery:
-    """Hands answers on, those that arrived in one turn of the event loop together."""
-
-    def __init__(self, keep: Keep | None, on_answer: OnAnswer) -> None:
-        self._keep, self._on_answer = keep, on_answer
-        self._arrived: list[Answered] = []
-        self._turn: asyncio.Task[None] | None = None
-
-    async def of(self, request: Request, answer: Completion | Refusal) -> None:
-        """Returns when it was handed on. Raises what `keep` or `on_answer` raises, to all that came with it."""
-        if self._turn is None:
-            self._turn = asyncio.create_task(self._next_turn())
-        self._arrived.append((request, answer))
-        await asyncio.shield(self._turn)
-
-    def now(self) -> None:
-        """Hand on what is there."""
-        arrived, self._arrived, self._turn = self._arrived, [], None
-        if arrived and self._keep is not None:
-            self._keep(arrived)
-        for request, answer in arrived:
-            self._on_answer(request, answer)
-
-    async def _next_turn(self) -> None:
-        self.now()
-
-
 class _Stream:
     """One run: the queue, the servers, and the tasks that work for them."""
 
@@ -193,7 +164,7 @@ class _Stream:
         on_state: Callable[[StreamState], None] | None,
     ) -> None:
         self.policy, self.on_state = policy, on_state
-        self.delivery = _Delivery(keep, on_answer)
+        self.delivery = Delivery(keep, on_answer)
         self.backlog = Backlog(source, order=order, look_ahead=look_ahead, policy=policy, on_more=self.fill)
         most = _most_each(len(servers), concurrency, len(source) if isinstance(source, Sized) else None)
         fixed = None if concurrency is None else max(1, -(-concurrency // len(servers)))

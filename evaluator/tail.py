@@ -31,7 +31,7 @@ class Pace:
 
 
 def sooner_elsewhere(own: Pace, others: Sequence[tuple[Pace, int]], *, waiting: int) -> bool:
-    """Whether the clearly faster `others` (pace, places) would end what waits sooner than a server of this pace begins it.
+    """Whether the clearly faster `others` (pace, places) would end sooner what a server of this pace begins.
 
     With `waiting` requests of T tokens before it, one more comes to its turn at the others after
     T x waiting / sum(places / pace) seconds and takes T x pace there, so its length does not matter.

@@ -27,6 +27,9 @@ JOBS_A_DAY, JOBS_AT_ONCE, LONGEST_QUEUE = 4, 2, 200
 DISK_RESERVE_GB = 2.0
 ANCHOR_DAYS = 7.0
 GRADING_LIMIT_S = 5
+LAUNCHERS = ("local", "hf-jobs", "ray")
+MACHINES_AT_ONCE, MACHINE_HOURS = 4, 24.0
+JOBS_FOLDER = "/home/board/app"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,6 +96,27 @@ class Settings:
     """Where alerts are sent as JSON; it may hold a secret, so it is never logged."""
     log_as_json: bool = False
     """Whether the log is one JSON object a line, for programs."""
+    launcher: str | None = None
+    """Where the board's jobs run: None lets a worker beside the page take them; `local`, `hf-jobs` or `ray` give each
+    job a machine of its own."""
+    machines_at_once: int = MACHINES_AT_ONCE
+    """Rented machines that may run at the same time."""
+    machine_hours: float = MACHINE_HOURS
+    """The longest that a rented machine may run; each gets a time limit of its own below that."""
+    jobs_namespace: str | None = None
+    """The account or organization that pays for Hugging Face Jobs."""
+    jobs_image: str | None = None
+    """The image of those Jobs, which holds this program: `deploy/Dockerfile.gpu` makes one."""
+    jobs_folder: str = JOBS_FOLDER
+    """Where the program lies in that image."""
+    monthly_budget: float | None = None
+    """Dollars that rented machines may cost in a month; None means no limit."""
+    person_budget: float | None = None
+    """Dollars that the machines of one person's jobs may cost in a month."""
+    machine: str | None = None
+    """What this machine is called where it was rented: told by whoever started it, and kept with its results."""
+    dollars_per_hour: float | None = None
+    """What this machine costs an hour, told in the same way or set by hand; results then say what they cost."""
     child_environment: tuple[tuple[str, str], ...] = ()
     """What engines and training processes inherit of the environment; never a token."""
 
@@ -139,6 +163,16 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         anchor_days=_amount(given, "OPEN_R1_ANCHOR_DAYS", ANCHOR_DAYS),
         alert_webhook=_address(given, "OPEN_R1_ALERT_WEBHOOK"),
         log_as_json=given.get("OPEN_R1_LOG") == "json",
+        launcher=_choice(given, "OPEN_R1_LAUNCHER", LAUNCHERS),
+        machines_at_once=_count(given, "OPEN_R1_MACHINES_AT_ONCE", MACHINES_AT_ONCE),
+        machine_hours=_amount(given, "OPEN_R1_MACHINE_HOURS", MACHINE_HOURS),
+        jobs_namespace=given.get("OPEN_R1_JOBS_NAMESPACE"),
+        jobs_image=given.get("OPEN_R1_JOBS_IMAGE"),
+        jobs_folder=given.get("OPEN_R1_JOBS_FOLDER", JOBS_FOLDER),
+        monthly_budget=_dollars(given, "OPEN_R1_MONTHLY_BUDGET"),
+        person_budget=_dollars(given, "OPEN_R1_PERSON_BUDGET"),
+        machine=given.get("OPEN_R1_MACHINE"),
+        dollars_per_hour=_dollars(given, "OPEN_R1_DOLLARS_PER_HOUR"),
         child_environment=tuple((name, given[name]) for name in CHILD_VARIABLES if name in given),
     )
 
@@ -187,6 +221,17 @@ def _amount(given: Mapping[str, str], name: str, usual: float) -> float:
     if not 0 <= amount < 1_000_000:
         raise SystemExit(f"error: {name} is {text!r}, expected a number from 0 to 1,000,000")
     return amount
+
+
+def _dollars(given: Mapping[str, str], name: str) -> float | None:
+    return _amount(given, name, 0.0) if name in given else None
+
+
+def _choice(given: Mapping[str, str], name: str, among: tuple[str, ...]) -> str | None:
+    chosen = given.get(name)
+    if chosen is not None and chosen not in among:
+        raise SystemExit(f"error: {name} is {chosen!r}, expected one of {', '.join(among)}")
+    return chosen
 
 
 def _address(given: Mapping[str, str], name: str) -> str | None:

@@ -6,7 +6,16 @@ import argparse
 import re
 from pathlib import Path
 
-from backend_jobs import data_verbs, deploy, export_verbs, history_verbs, lighteval_verbs, store_verbs, verbs
+from backend_jobs import (
+    data_verbs,
+    deploy,
+    export_verbs,
+    history_verbs,
+    lighteval_verbs,
+    machine_verbs,
+    store_verbs,
+    verbs,
+)
 from evaluator.benchmarks import BENCHMARKS
 from settings import Settings
 
@@ -17,6 +26,7 @@ def parser(settings: Settings) -> argparse.ArgumentParser:
     top.set_defaults(store=None)
     of = top.add_subparsers(required=True, metavar="VERB")
     _queue(of, settings)
+    machine_verbs.add_parser(of, settings)
     _measure(of)
     _grade(of)
     _lighteval(of, settings)
@@ -34,6 +44,8 @@ def _queue(of: argparse._SubParsersAction[argparse.ArgumentParser], settings: Se
     """The verbs that work on the queue."""
     worker = of.add_parser("worker", help="take jobs from the queue and run them")
     worker.add_argument("--once", action="store_true", help="run one job if there is one, then stop")
+    worker.add_argument("--job", metavar="ID", help="take no other job than this one")
+    worker.add_argument("--name", metavar="N", help="what people see as the job's worker (host and process)")
     _store(worker, settings)
     worker.set_defaults(run=verbs.worker)
 

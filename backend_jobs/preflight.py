@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from backend_jobs.machine_choice import PROMPT_ALLOWANCE, work_for
 from evaluator import template
 from evaluator.benchmarks import BENCHMARKS, MATH_500
 from evaluator.checkpoint import ModelShape
@@ -16,7 +17,6 @@ from evaluator.engine_plan import plan_engine
 from evaluator.errors import CheckpointRejected, OpenR1Error, PlanRejected
 from evaluator.forecast import Work, forecast
 from evaluator.hardware import named_devices
-from evaluator.lengths import Tokens
 from evaluator.samples import load_samples
 from evaluator.types import Benchmark
 from leaderboard import hub
@@ -28,8 +28,6 @@ from leaderboard.submissions import SubmissionForm, field_faults, local_folder, 
 from leaderboard.types import ResultRow, Status
 from settings import Settings
 
-PROMPT_ALLOWANCE = 1_024
-"""Tokens that are kept for the prompt before it is known: more than any problem of ours has."""
 HASHED_AT_ONCE_BYTES = 2 * GIB
 """Local weights up to this size are hashed while somebody types; larger ones when they submit."""
 USUAL_HARDWARE = ("rtx4090", "l40s", "h100", "h100x8", "h200x8")
@@ -151,17 +149,7 @@ class Preflighter:
         return Check(name=name, mark=Mark.CAREFUL, says=says, link=f"result?plan={measured[0].plan_key}")
 
     def _fits(self, shape: ModelShape, fields: SubmissionForm, costs: Sequence[Cost]) -> Iterator[Fit]:
-        asked = sum(cost.requests for cost in costs)
-        work = Work(
-            attempts=asked,
-            each=Tokens(
-                mean=sum(cost.requests * cost.each.mean for cost in costs) / max(asked, 1),
-                low=sum(cost.requests * cost.each.low for cost in costs) / max(asked, 1),
-                high=sum(cost.requests * cost.each.high for cost in costs) / max(asked, 1),
-            ),
-            prompt_tokens=PROMPT_ALLOWANCE,
-            max_tokens=_budget(fields, [BENCHMARKS[cost.benchmark] for cost in costs]),
-        )
+        work = work_for(costs, _budget(fields, [BENCHMARKS[cost.benchmark] for cost in costs]))
         visible = dict(self._settings.child_environment).get("CUDA_VISIBLE_DEVICES")
         yield _fit(shape, find_devices(visible), work, fields.tensor_parallel_size, here=True)
         for name in USUAL_HARDWARE:

@@ -158,10 +158,16 @@ class StoreQueue:
             job_id, edit, message=f"retry {job_id}", files=lambda _: self._trail(Action.RETRY, job_id, by)
         )
 
-    def claim(self, worker: str, kinds: Sequence[JobKind] = tuple(JobKind)) -> JobRecord | None:
+    def claim(
+        self,
+        worker: str,
+        kinds: Sequence[JobKind] = tuple(JobKind),
+        *,
+        may: Callable[[JobRecord], bool] = lambda _: True,
+    ) -> JobRecord | None:
         """The first job that is pending or whose worker is lost, now RUNNING as `worker`'s; None where there is none.
 
-        First is the highest priority, and among equals the oldest.
+        First is the highest priority, and among equals the oldest. `may` leaves out jobs that are not for this worker.
 
         Ask every few seconds: leases are observed here. A job over which too many workers were lost is FAILED.
         """
@@ -175,10 +181,10 @@ class StoreQueue:
         def edit(snapshot: Snapshot) -> Changes:
             nonlocal claimed
             claimed, changes = None, {}
-            jobs = sorted(self._read_all(snapshot), key=_turn)
+            jobs = sorted(self._read_all(snapshot), key=turn)
             lost = self._watch.over(jobs)
             for job in jobs:
-                if job.submission.kind not in kinds:
+                if job.submission.kind not in kinds or not may(job):
                     continue
                 if job.status is Status.PENDING:
                     claimed = self._taken(job, worker)
@@ -370,7 +376,8 @@ def _age(job: JobRecord) -> tuple[str, str]:
     return job.submission.submitted_at, job.submission.id
 
 
-def _turn(job: JobRecord) -> tuple[int, str, str]:
+def turn(job: JobRecord) -> tuple[int, str, str]:
+    """Sorts jobs that wait: who comes first is taken first."""
     return -job.priority, *_age(job)
 
 

@@ -71,8 +71,8 @@ POLL_S = 1.0
 def worker(options: argparse.Namespace, settings: Settings) -> Result:
     """Take jobs and run them until stopped; with `--once`, at most one."""
     settings = replace(settings, store=options.store)
-    name = f"{socket.gethostname()}-{os.getpid()}"
-    taking, queue = make_worker(settings, name)
+    name = options.name or f"{socket.gethostname()}-{os.getpid()}"
+    taking, queue = make_worker(settings, name, only=options.job)
     told: SimpleQueue[int] = SimpleQueue()
 
     def stop(number: int, _: object) -> None:

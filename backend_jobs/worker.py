@@ -112,7 +112,7 @@ class Worker:
     """Runs jobs one after another. `run_job` carries one out, in the thread that called `run_once`.
 
     `name` is what people see as the job's worker. `beat_s` is the time between two renewals of the lease, a small part
-    of the queue's lease length.
+    of the queue's lease length. `may` says which jobs it takes.
     """
 
     def __init__(
@@ -124,8 +124,9 @@ class Worker:
         name: str,
         beat_s: float = BEAT_S,
         kinds: Sequence[JobKind] = tuple(JobKind),
+        may: Callable[[JobRecord], bool] = lambda _: True,
     ) -> None:
-        self._queue, self._live, self._run_job = queue, live, run_job
+        self._queue, self._live, self._run_job, self._may = queue, live, run_job, may
         self._name, self._beat_s, self._kinds = name, beat_s, tuple(kinds)
         self._stopping = False
 
@@ -144,7 +145,7 @@ class Worker:
         """
         if self._stopping:
             return False
-        record = self._queue.claim(self._name, self._kinds)
+        record = self._queue.claim(self._name, self._kinds, may=self._may)
         if record is None:
             return False
         job_id = record.submission.id

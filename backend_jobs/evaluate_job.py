@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from backend_jobs.weights import Weights, download, find_weights
+from backend_jobs.weights import Weights, download, find_weights, with_templates
 from evaluator import template
 from evaluator.checkpoint import board_name, prepare_serving_folder
 from evaluator.client import Endpoint, run_async
@@ -122,7 +122,9 @@ async def _run(
             f"{(prepared.checkpoint.commit or 'unknown')[:19]} now); submit it again"
         )
     accept(prepared)
+    checkpoint = prepared.checkpoint
     if prepared.weights is not None:
+        checkpoint = await asyncio.to_thread(with_templates, checkpoint, settings)
         await asyncio.to_thread(download, prepared.weights, settings, news.say, cancelled)
     cancel = asyncio.Event()
     watcher = asyncio.create_task(watch(cancelled, cancel))
@@ -146,7 +148,7 @@ async def _run(
             )
     finally:
         watcher.cancel()
-    return prepared.checkpoint, measurements
+    return checkpoint, measurements
 
 
 async def _prepare(ask: Ask, settings: Settings, say: Callable[[str], None]) -> Prepared:

@@ -11,6 +11,7 @@ from backend_jobs.types import RecordUnreadable
 from evaluator.types import to_json
 from leaderboard.store import InvalidName, checked_name
 from leaderboard.types import JobRecord, Submission
+from leaderboard.versions import REQUEST, NewerVersion, upgraded
 
 REQUESTS = "requests/"
 JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -45,8 +46,10 @@ def read_record(name: str, content: bytes) -> JobRecord:
         RecordUnreadable: names the file, the field and what is wrong with it.
     """
     try:
-        record = _RECORD.validate_json(content, strict=True, extra="forbid")
+        record = _RECORD.validate_json(upgraded(content, REQUEST), strict=True, extra="forbid")
         expected = record_name(record.submission)
+    except NewerVersion as newer:
+        raise RecordUnreadable(f"{name}: {newer}") from newer
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "the file"

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from evaluator.checkpoint import ModelShape, local_checkpoint
 from evaluator.errors import Cancelled
+from evaluator.template import read_template
 from evaluator.types import Checkpoint
 from leaderboard import hub
 from leaderboard.facts import stated_facts
-from leaderboard.inspection import Inspection, inspect_folder, inspect_revision
+from leaderboard.inspection import Inspection, inspect_folder, inspect_revision, templates_beside
 from leaderboard.submissions import ResolvedModel, resolve_folder
 from settings import Settings
 
@@ -51,6 +52,15 @@ def find_weights(model: str, revision: str | None, settings: Settings) -> Weight
 def _counted(seen: Inspection) -> int | None:
     """The parameters; unknown where several are packed into one stored number."""
     return seen.parameters if seen.quantization is None else None
+
+
+def with_templates(checkpoint: Checkpoint, settings: Settings) -> Checkpoint:
+    """The checkpoint with its chat template beside that of the model it was trained from."""
+    assert checkpoint.path is not None
+    named = checkpoint.facts.base if checkpoint.facts and checkpoint.facts.base else None
+    base = named or (checkpoint.lineage.parent if checkpoint.lineage else None)
+    templates = templates_beside(read_template(checkpoint.path).text, base, token=settings.hub_token)
+    return replace(checkpoint, templates=templates)
 
 
 def download(weights: Weights, settings: Settings, say: Callable[[str], None], cancelled: threading.Event) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 APPLICATION_ID = 0x6F72314A  # "or1J"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 VERSION_1 = """
 CREATE TABLE answers (
@@ -23,11 +23,6 @@ CREATE TABLE engines (
     generation_key TEXT NOT NULL, facts TEXT NOT NULL,
     PRIMARY KEY (generation_key, facts)
 ) STRICT;
-CREATE TABLE forgotten (
-    generation_key TEXT NOT NULL, because TEXT NOT NULL,
-    PRIMARY KEY (generation_key, because)
-) STRICT;
-CREATE TABLE spent (generation_key TEXT PRIMARY KEY, seconds REAL NOT NULL) STRICT;
 """
 VERSION_2 = """
 CREATE TABLE streams (
@@ -43,7 +38,15 @@ CREATE TABLE in_parts (
     PRIMARY KEY (generation_key, kind, problem_id, attempt)
 ) STRICT, WITHOUT ROWID;
 """
-STEPS = (VERSION_1, VERSION_2)
+# Both came into files of version 1, which some have and some have not.
+VERSION_3 = """
+CREATE TABLE IF NOT EXISTS forgotten (
+    generation_key TEXT NOT NULL, because TEXT NOT NULL,
+    PRIMARY KEY (generation_key, because)
+) STRICT;
+CREATE TABLE IF NOT EXISTS spent (generation_key TEXT PRIMARY KEY, seconds REAL NOT NULL) STRICT;
+"""
+STEPS = (VERSION_1, VERSION_2, VERSION_3)
 """What each version added to the one before."""
 
 

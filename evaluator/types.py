@@ -122,6 +122,20 @@ class ModelFacts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Templates:
+    """A checkpoint's chat template beside that of the model it was trained from, which a template may add hints to.
+
+    `base_text` is None where the other one is not known; `unknown` then says why.
+    """
+
+    text: str
+    base: str | None = None
+    base_commit: str | None = None
+    base_text: str | None = None
+    unknown: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint:
     """The weights that are measured.
 
@@ -136,6 +150,7 @@ class Checkpoint:
     path: Path | None = None
     lineage: Lineage | None = None
     facts: ModelFacts | None = None
+    templates: Templates | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,6 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 from evaluator.errors import OpenR1Error
 from evaluator.types import to_json
 from leaderboard.store import Changes, Store
+from leaderboard.versions import AUDIT as VERSIONS
+from leaderboard.versions import NewerVersion, upgraded
 
 AUDIT = "audit/"
 
@@ -52,7 +54,9 @@ def audit_changes(now: datetime, *, by: str, action: Action, subject: str, detai
     """The file that records an act, to be committed with it: `audit/<year-month>/<time>-<random>.json`."""
     entry = AuditEntry(at=now.isoformat(timespec="seconds"), by=by, action=action, subject=subject, detail=detail)
     name = f"{AUDIT}{now:%Y-%m}/{now:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}.json"
-    text = json.dumps(to_json(entry), sort_keys=True, indent=2, ensure_ascii=False) + "\n"
+    text = (
+        json.dumps(to_json(entry) | {"schema": VERSIONS.version}, sort_keys=True, indent=2, ensure_ascii=False) + "\n"
+    )
     return {name: text.encode(errors="replace")}
 
 
@@ -68,6 +72,8 @@ def read_trail(store: Store, *, most: int = 200) -> list[AuditEntry]:
 
 def _read(name: str, content: bytes) -> AuditEntry:
     try:
-        return _ENTRY.validate_json(content)
+        return _ENTRY.validate_json(upgraded(content, VERSIONS))
+    except NewerVersion as newer:
+        raise AuditUnreadable(f"{name}: {newer}") from newer
     except ValidationError as error:
         raise AuditUnreadable(f"{name} is not an entry of the audit trail ({error.error_count()} faults)") from error

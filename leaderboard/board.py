@@ -29,6 +29,7 @@ from leaderboard.results import (
 from leaderboard.standings import standings
 from leaderboard.store import Snapshot, Store
 from leaderboard.table import read_attempts, read_attempts_slice, read_lengths, read_problems
+from leaderboard.template_files import template_file
 from leaderboard.trials import Trial, read_trials
 from leaderboard.types import (
     AttemptRow,
@@ -167,6 +168,10 @@ class Board:
         stored, total = read_attempts_slice(self._attempts(row.generation_key), offset, limit)
         following = offset + limit if offset + limit < total else None
         return [attempt for attempt in stored if attempt.attempt < row.attempts_per_problem], following, total
+
+    def template(self, sha256: str) -> str:
+        """The text of a chat template. Raises ResultNotFound where the store has none of this hash."""
+        return self._file(template_file(sha256)).decode(errors="replace")
 
     def lengths(self, plan_key: str) -> list[Length]:
         """Tokens and verdict of every attempt that a result counts. Raises ResultNotFound."""

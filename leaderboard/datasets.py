@@ -11,6 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from evaluator.types import to_json
 from leaderboard.store import Changes, Store, checked_name
+from leaderboard.versions import REPORT as VERSIONS
+from leaderboard.versions import NewerVersion, upgraded
 
 LOG = logging.getLogger(__name__)
 FOLDER = "datasets/"
@@ -113,7 +115,7 @@ _REPORT = TypeAdapter(DatasetReport)
 def report_changes(report: DatasetReport) -> Changes:
     """The file of a report, to be committed. Raises InvalidName for a name that cannot stand in a path."""
     name = checked_name(f"{FOLDER}{report.name}.json")
-    text = json.dumps(to_json(report), sort_keys=True, indent=1, ensure_ascii=False)
+    text = json.dumps(to_json(report) | {"schema": VERSIONS.version}, sort_keys=True, indent=1, ensure_ascii=False)
     return {name: (text + "\n").encode(errors="replace")}
 
 
@@ -122,7 +124,9 @@ def read_reports(store: Store) -> list[DatasetReport]:
     snapshot, found = store.snapshot(FOLDER), []
     for name in snapshot.names:
         try:
-            found.append(_REPORT.validate_json(snapshot.read(name)))
+            found.append(_REPORT.validate_json(upgraded(snapshot.read(name), VERSIONS)))
+        except NewerVersion as newer:
+            LOG.error("%s is left out: %s", name, newer)
         except ValidationError as error:
             LOG.error("%s is not a dataset report, repair or delete it: %s", name, error.errors()[0]["msg"])
     return sorted(found, key=lambda report: report.made_at, reverse=True)

@@ -64,6 +64,7 @@ def regraded(
         made,
         job_id=old.job_id,
         submitted_by=old.submitted_by,
+        template=old.template,
         supersedes=Regrading(
             plan_key=old.plan_key,
             grader_version=old.plan.grader_version,

@@ -38,6 +38,7 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 # Plain names at the root: what lies in folders (other formats, training state) is never served, and no name climbs out.
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 CONFIGS = ("config.json", "tokenizer_config.json")
+TEMPLATE_FILES = ("tokenizer_config.json", "chat_template.jinja")
 WEIGHTS = ".safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 CONSOLIDATED = re.compile(r"consolidated.*\.safetensors")
@@ -180,6 +181,17 @@ def download_description(
     _check(revision, into)
     for file in revision.allowed:
         if not file.name.endswith(WEIGHTS):
+            _download(revision, file, into, token, endpoint)
+
+
+def download_template(
+    revision: HubRevision, into: Path, *, token: str | None = None, endpoint: str | None = None
+) -> None:
+    """Download what holds a model's chat template, and nothing else. Raises CheckpointRejected."""
+    for file in revision.allowed:
+        if file.name in TEMPLATE_FILES:
+            if file.size > LARGEST_JSON_BYTES:
+                raise CheckpointRejected(f"{file.name} of {revision.model} has {file.size:,} bytes: too large to read")
             _download(revision, file, into, token, endpoint)
 
 

@@ -6,12 +6,23 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from evaluator.bounds import check_config, check_weights
 from evaluator.checkpoint import ModelShape, is_served, read_config, read_json, read_quantization, read_shape
+from evaluator.errors import CheckpointRejected
 from evaluator.template import ChatTemplate, read_template
+from evaluator.types import Templates
 from evaluator.weights import Tensor, local_headers
-from leaderboard.hub import WEIGHTS_INDEX, HubRevision, download_description, read_headers
+from leaderboard.hub import (
+    WEIGHTS_INDEX,
+    HubRevision,
+    download_description,
+    download_template,
+    read_headers,
+    resolve_commit,
+)
+from leaderboard.submissions import model_id_faults
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +69,28 @@ def inspect_folder(folder: Path) -> Inspection:
     ignored = tuple(sorted(path.name for path in folder.iterdir() if not is_served(path.name)))
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     return _inspection(folder, local_headers(folder), ignored=ignored, weight_bytes=size)
+
+
+def templates_beside(
+    text: str, base: str | None, *, token: str | None = None, endpoint: str | None = None
+) -> Templates:
+    """A chat template beside that of `base`: `owner/name`, or `owner/name@commit`.
+
+    That model may be gone, gated, or no chat model: then what is returned says why, and nothing else is worse for it.
+    """
+    model, _, commit = (base or "").partition("@")
+    try:
+        if not model:
+            raise CheckpointRejected("neither its card nor its training names a base model")
+        if model_id_faults(model, local_mode=False):
+            raise CheckpointRejected(f"{model} is not on the Hub")
+        found = resolve_commit(model, commit or None, token=token, endpoint=endpoint)
+        with TemporaryDirectory() as folder:
+            download_template(found, Path(folder), token=token, endpoint=endpoint)
+            other = read_template(Path(folder)).text
+    except CheckpointRejected as unknown:
+        return Templates(text=text, base=model or None, unknown=str(unknown).removesuffix("."))
+    return Templates(text=text, base=model, base_commit=found.commit, base_text=other)
 
 
 def _inspection(

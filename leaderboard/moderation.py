@@ -17,6 +17,8 @@ from evaluator.errors import OpenR1Error
 from evaluator.types import to_json
 from leaderboard.audit import Action, audit_changes
 from leaderboard.store import Changes, Snapshot, Store, update
+from leaderboard.versions import HIDDEN as VERSIONS
+from leaderboard.versions import NewerVersion, upgraded
 
 HIDDEN = "hidden/"
 PLAN_KEY = re.compile(r"[0-9a-f]{8,64}")
@@ -55,9 +57,9 @@ def hide(
         raise ModerationRefused(f"the reason has {len(words)} characters, expected 1 to {LONGEST_REASON}: all read it")
     moment = now()
     hidden = Hidden(plan_key=plan_key, reason=words, by=by, at=moment.isoformat(timespec="seconds"))
-    content = (json.dumps(to_json(hidden), sort_keys=True, indent=2, ensure_ascii=False) + "\n").encode(
-        errors="replace"
-    )
+    content = (
+        json.dumps(to_json(hidden) | {"schema": VERSIONS.version}, sort_keys=True, indent=2, ensure_ascii=False) + "\n"
+    ).encode(errors="replace")
     trail = audit_changes(moment, by=by, action=Action.HIDE, subject=plan_key, detail=words)
 
     def edit(snapshot: Snapshot) -> Changes:
@@ -89,10 +91,11 @@ def read_hidden(snapshot: Snapshot) -> Mapping[str, Hidden]:
 
 def _read(name: str, content: bytes) -> Hidden:
     try:
-        return _HIDDEN.validate_json(content)
-    except ValidationError:
+        return _HIDDEN.validate_json(upgraded(content, VERSIONS))
+    except (ValidationError, NewerVersion):
         plan_key = name.removeprefix(HIDDEN).removesuffix(".json")
-        return Hidden(plan_key=plan_key, reason=f"the record of why is damaged ({name})", by="unknown", at="unknown")
+        why = f"the record of why is damaged, or of a newer version ({name})"
+        return Hidden(plan_key=plan_key, reason=why, by="unknown", at="unknown")
 
 
 def _name(plan_key: str) -> str:

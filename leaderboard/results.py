@@ -38,9 +38,11 @@ from evaluator.types import (
 )
 from leaderboard.store import Changes, Snapshot
 from leaderboard.table import attempts_parquet, problems_parquet, read_attempts
+from leaderboard.template_files import template_files, template_origin
 from leaderboard.types import AttemptRow, ProblemRow, ResultRow, Submission
+from leaderboard.versions import RESULT, NewerVersion, upgraded
 
-SCHEMA = 1
+SCHEMA = RESULT.version
 PROTOCOL_DTYPE = "bfloat16"
 RESULTS, PROBLEMS, ATTEMPTS = "results/", "problems/", "attempts/"
 NO_LETTER = "-"
@@ -87,7 +89,7 @@ def publish_changes(
                 "never published: measure without a limit"
             )
         if not is_published(row.model, row.plan_key, stored):
-            changes |= result_files(row, measurement, stored=stored)
+            changes |= result_files(row, measurement, stored=stored) | template_files(checkpoint.templates)
         names.append(row.plan_key)
     return tuple(names), changes
 
@@ -144,6 +146,7 @@ def result_row(
         facts=checkpoint.facts,
         budget=budget.curve(plan, measurement.completions, measurement.scores),
         streams=tuple(map(thinned, measurement.streams[-MOST_STREAMS:])),
+        template=template_origin(checkpoint.templates),
     )
 
 
@@ -314,14 +317,9 @@ def read_row(data: bytes) -> ResultRow:
         ResultUnreadable: not JSON, a newer schema, or a field that is missing, unknown or of another type.
     """
     try:
-        stored = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise ResultUnreadable(f"the result file is not JSON ({error}); publish the result again") from error
-    schema = stored.get("schema") if isinstance(stored, dict) else None
-    if isinstance(schema, int) and schema > SCHEMA:
-        raise ResultUnreadable(f"the result has schema {schema}, this version reads up to {SCHEMA}; update the board")
-    try:
-        return _adapter().validate_json(data, strict=True, extra="forbid")
+        return _adapter().validate_json(upgraded(data, RESULT), strict=True, extra="forbid")
+    except NewerVersion as newer:
+        raise ResultUnreadable(str(newer)) from newer
     except ValidationError as error:
         raise ResultUnreadable(_faults(error)) from error
 
@@ -334,6 +332,8 @@ def _adapter() -> TypeAdapter[ResultRow]:
 def _faults(error: ValidationError) -> str:
     """What is wrong with a row's file, its unknown fields first: dataclasses would drop them in silence."""
     places = [(".".join(map(str, each["loc"])), each["type"], each["msg"]) for each in error.errors()]
+    if places[0][1] == "json_invalid":
+        return f"the result file is not JSON ({places[0][2]}); publish the result again"
     unknown = sorted(place for place, kind, _ in places if kind in UNKNOWN)
     if unknown:
         return f"the result file has fields that schema {SCHEMA} does not know: {', '.join(unknown)}"

@@ -28,7 +28,7 @@ LOCK_TIMEOUT_S = 30.0
 WAL_KEPT_BYTES = 64 * 2**20
 HIGHEST_CHARACTER = "\U0010ffff"
 
-SCHEMA = f"""
+VERSION_1 = """
 CREATE TABLE commits (
     sequence INTEGER PRIMARY KEY, version TEXT NOT NULL UNIQUE, parent TEXT NOT NULL, message TEXT NOT NULL,
     committed_at TEXT NOT NULL
@@ -38,9 +38,9 @@ CREATE TABLE files (name TEXT PRIMARY KEY, hash TEXT NOT NULL REFERENCES blobs (
 CREATE INDEX files_by_hash ON files (hash);
 CREATE TABLE released (hash TEXT PRIMARY KEY REFERENCES blobs (hash), at REAL NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX released_by_time ON released (at);
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {SCHEMA_VERSION};
 """
+STEPS = (VERSION_1,)
+"""What each version adds to the one before."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -192,26 +192,28 @@ class SqliteStore:
         return db
 
     def _ensure_schema(self, db: sqlite3.Connection) -> None:
-        """Create the tables in an empty file; two processes may try at the same moment."""
-        if not self._is_ours(db):
+        """Bring a file to this version, from nothing or from an earlier one; two processes may try at once."""
+        if self._version_of(db) < SCHEMA_VERSION:
             db.execute("BEGIN IMMEDIATE")
-            if not self._is_ours(db):
-                for statement in SCHEMA.strip().split(";\n"):
+            for step in STEPS[self._version_of(db) :]:
+                for statement in step.strip().split(";\n"):
                     db.execute(statement)
+            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             db.execute("COMMIT")
 
-    def _is_ours(self, db: sqlite3.Connection) -> bool:
-        """Whether the file is a store of this version; False for an empty file. Raises StoreUnusable for any other."""
+    def _version_of(self, db: sqlite3.Connection) -> int:
+        """The version of a store; 0 for an empty file. Raises StoreUnusable for any other, and for a newer one."""
         questions = ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
         application, version, tables = (db.execute(question).fetchone()[0] for question in questions)
         if application != APPLICATION_ID and (application or version or tables):
             raise self._not_a_store()
-        if application == APPLICATION_ID and version != SCHEMA_VERSION:
+        if version > SCHEMA_VERSION:
             raise StoreUnusable(
-                f"the store {self._path} is of schema {version}, this program knows schema {SCHEMA_VERSION}: use the "
+                f"the store {self._path} is of schema {version}, this program knows up to {SCHEMA_VERSION}: use the "
                 "program that wrote it, or a newer one"
             )
-        return bool(application)
+        return int(version)
 
     def _not_a_store(self) -> StoreUnusable:
         return StoreUnusable(f"{self._path} is not a store of this board; name another path, or move that file away")

@@ -23,8 +23,11 @@ from leaderboard.types import AttemptRow, BoardEntry, ProblemRow, Standing
 ROWS_PER_GROUP = 256
 FORMULA_STARTS = ("=", "+", "-", "@")
 
+VERSION_KEY = b"open_r1_schema"
+"""In a parquet file's metadata; files of the first version have none."""
 ATTEMPTS_SCHEMA = pa.schema(
-    [
+    metadata={VERSION_KEY: b"1"},
+    fields=[
         pa.field("problem_id", pa.string(), nullable=False),
         pa.field("attempt", pa.int32(), nullable=False),
         pa.field("seed", pa.int64(), nullable=False),
@@ -44,10 +47,11 @@ ATTEMPTS_SCHEMA = pa.schema(
         pa.field("answered_in_thought", pa.bool_(), nullable=False),
         pa.field("target", pa.string()),
         pa.field("grader_version", pa.string(), nullable=False),
-    ]
+    ],
 )
 PROBLEMS_SCHEMA = pa.schema(
-    [
+    metadata={VERSION_KEY: b"2"},
+    fields=[
         pa.field("plan_key", pa.string(), nullable=False),
         pa.field("problem_id", pa.string(), nullable=False),
         pa.field("n", pa.int32(), nullable=False),
@@ -60,10 +64,10 @@ PROBLEMS_SCHEMA = pa.schema(
         pa.field("level", pa.string()),
         pa.field("letters", pa.string()),
         pa.field("right_letters", pa.string()),
-    ]
+    ],
 )
 ADDED_LATER = frozenset({"subject", "level", "letters", "right_letters"})
-"""Columns that files of the first version lack; their rows then hold the type's defaults."""
+"""Columns that tables of problems of version 1 lack; their rows then hold the type's defaults."""
 
 
 BOARD_COLUMNS = [
@@ -274,10 +278,17 @@ def _read(data: bytes, schema: pa.Schema, problem_id: str | None = None) -> list
     wanted = None if problem_id is None else [("problem_id", "=", problem_id)]
     with _reported(data):
         table = pq.read_table(pa.BufferReader(data), filters=wanted)
+        _check_version(table.schema, schema)
         expected = [name for name in schema.names if name in table.schema.names or name not in ADDED_LATER]
         if table.schema.names != expected:
             raise TableUnreadable(f"the table has the columns {table.schema.names}, expected {schema.names}")
         return table.to_pylist()  # type: ignore[no-any-return]
+
+
+def _check_version(found: pa.Schema, known: pa.Schema) -> None:
+    version, newest = (int((each.metadata or {}).get(VERSION_KEY, b"1")) for each in (found, known))
+    if version > newest:
+        raise TableUnreadable(f"the table has schema {version}, this version reads up to {newest}; update the program")
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from evaluator.types import EngineFacts, EvalPlan, Measurement, to_json
 from leaderboard.results import attempt_rows
 from leaderboard.store import Changes, Store
 from leaderboard.types import AttemptRow
+from leaderboard.versions import TRIALS as VERSIONS
+from leaderboard.versions import NewerVersion, upgraded
 
 TRIALS = "trials/"
 PROBLEMS, ATTEMPTS = 1, 1
@@ -38,7 +40,12 @@ class Trial:
     engine: EngineFacts
 
 
-_TRIALS = TypeAdapter(tuple[Trial, ...])
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Kept:
+    trials: tuple[Trial, ...]
+
+
+_TRIALS = TypeAdapter(_Kept)
 
 
 def trial_changes(measurements: Sequence[Measurement], job_id: str) -> Changes:
@@ -55,7 +62,8 @@ def trial_changes(measurements: Sequence[Measurement], job_id: str) -> Changes:
         )
         for done in measurements
     ]
-    text = json.dumps(trials, indent=1, sort_keys=True, ensure_ascii=False)
+    kept = {"schema": VERSIONS.version, "trials": trials}
+    text = json.dumps(kept, indent=1, sort_keys=True, ensure_ascii=False)
     return {_name(job_id): (text + "\n").encode(errors="replace")}
 
 
@@ -70,7 +78,9 @@ def read_trials(store: Store, job_id: str) -> tuple[Trial, ...]:
     if name not in snapshot.names:
         return ()
     try:
-        return _TRIALS.validate_json(snapshot.read(name))
+        return _TRIALS.validate_json(upgraded(snapshot.read(name), VERSIONS)).trials
+    except NewerVersion as newer:
+        raise TrialUnreadable(f"{name}: {newer}") from newer
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise TrialUnreadable(f"{name} is not a trial: {first['loc']}: {first['msg']}; run the trial again") from error

@@ -89,6 +89,8 @@ class JobRecord:
     ended_at: str | None = None
     failure: Failure | None = None
     results: tuple[str, ...] = ()
+    schema: int = 2
+    """See `leaderboard/versions.py`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,6 +115,25 @@ class Regrading:
     difference: float
     changed: tuple[ProblemChange, ...]
     at: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TemplateOrigin:
+    """A chat template and that of the model it was trained from, by their SHA-256: `templates/<hash>.jinja`.
+
+    `base_hash` is None where the other one is not known; `unknown` then says why.
+    """
+
+    hash: str
+    base: str | None = None
+    base_commit: str | None = None
+    base_hash: str | None = None
+    unknown: str = ""
+
+    @property
+    def differs(self) -> bool | None:
+        """Whether it is another one than the base model's; None where that is not known."""
+        return None if self.base_hash is None else self.hash != self.base_hash
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,7 +162,7 @@ class ResultRow:
     wall_seconds: float
     engine: EngineFacts
     measured_at: str
-    schema: int = 1
+    schema: int = 2
     job_id: str | None = None
     submitted_by: str | None = None
     lineage: Lineage | None = None
@@ -155,6 +176,8 @@ class ResultRow:
     """What was known of the model when it was measured."""
     streams: tuple[StreamRecord, ...] = ()
     """How its requests were served; empty for results of earlier versions."""
+    template: TemplateOrigin | None = None
+    """Its chat template beside its base model's; None behind a given server, and in results of earlier versions."""
 
 
 class ReferenceKind(StrEnum):

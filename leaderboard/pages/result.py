@@ -19,6 +19,7 @@ from leaderboard.views.lengths import lengths_section
 from leaderboard.views.markup import Html, join
 from leaderboard.views.selection import Selection, read_query, read_seen, read_selection
 from leaderboard.views.serving import serving_section
+from leaderboard.views.template import template_section
 
 
 def result_page(page: gr.Blocks, context: PageContext) -> None:
@@ -53,6 +54,7 @@ def render_result(context: PageContext, query: Mapping[str, str]) -> Html:
             or_refusal(lambda: breakdown_section(row, context.board.problems(row.plan_key))),
             _problems(context.board, row, selection),
             history_view.history_section(row, context.board.rows()),
+            or_refusal(lambda: template_section(row, context.board.template)),
             serving_section(row),
             result_view.result_making(row, source=(asked.source or None) if asked and context.local_mode else None),
         ]

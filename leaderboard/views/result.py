@@ -32,6 +32,7 @@ from leaderboard.views.markup import (
     short_commit,
     table,
 )
+from leaderboard.views.template import template_badge
 
 VERDICT_WORDS = {
     Verdict.CORRECT: ("correct", "the answer found equals the target"),
@@ -105,11 +106,12 @@ def _standing(row: ResultRow) -> Html:
     )
     return fill(
         '<p class="about">{where} · <a href="{all}">all results of this model</a> · '
-        '<a href="{compare}">compare with another result</a></p>{ranked}{protocol}',
+        '<a href="{compare}">compare with another result</a> {template}</p>{ranked}{protocol}',
         where=where,
         all=page_link("model", name=row.model),
         compare=page_link("compare", a=row.plan_key),
         protocol=_protocol(row.plan),
+        template=template_badge(row),
         ranked=NOTHING
         if row.ranked
         else fill("<p>{badge} {why}</p>", badge=badge("not ranked", "muted"), why=row.not_ranked_because),

@@ -32,7 +32,6 @@ from benchmarks.soak_checks import Found, Killed, Memory, answers_in, check_boar
 from benchmarks.soak_load import API, Reader, Tally
 from evaluator.engine import free_port
 from settings import ROOT
-from tests.conftest import MAKE_CHECKPOINT
 from tests.fakes.engine_program import engine_program
 
 BENCHMARK, PROBLEMS, ATTEMPTS, MAX_TOKENS = "arithmetic", 400, 2, 48
@@ -144,7 +143,8 @@ def make_checkpoint(folder: Path) -> Path:
     """A checkpoint of the demonstration's architecture with untrained weights."""
     made = folder / "untrained"
     python = ROOT / ".venv-engine" / "bin" / "python"
-    subprocess.run([python, "-c", MAKE_CHECKPOINT, str(made)], cwd=ROOT, check=True, capture_output=True)
+    command = [python, "-m", "backend_jobs.training.tiny_model", str(made)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     return made
 
 

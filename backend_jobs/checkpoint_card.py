@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from backend_jobs.recipe_types import HubData, Recipe
+from evaluator.checkpoint import checkpoint_revision
 from evaluator.types import Lineage
 
 HUB_PARENT = re.compile(r"(?!local/)([^/@\s]+/[^/@\s]+)@[0-9a-f]{40}")
@@ -69,7 +70,7 @@ def checkpoint_card(recipe: Recipe, lineage: Lineage) -> bytes:
         run=lineage.run,
         step=lineage.step,
         method=METHODS[recipe.kind],
-        revision=lineage.revision,
+        revision=checkpoint_revision(lineage),
         repo=recipe.hub.repo,
         rows=rows,
     )

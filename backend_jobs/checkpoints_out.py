@@ -10,6 +10,7 @@ from backend_jobs.pushing import WAITS, Pushed, Pusher, model_repository
 from backend_jobs.recipes import Recipe
 from backend_jobs.train import run_folders
 from backend_jobs.training.events import CheckpointReady
+from evaluator.checkpoint import checkpoint_revision
 from evaluator.types import Lineage
 from leaderboard.contracts import JobQueue
 from leaderboard.hub_store import Waits
@@ -50,7 +51,7 @@ def to_the_board(
         return
 
     def arrived(pushed: Pushed) -> None:
-        revision = pushed.lineage.revision
+        revision = checkpoint_revision(pushed.lineage)
         say(f"{pushed.repo} has {revision}: {pushed.commit}")
         submit(
             ResolvedModel(model=pushed.repo, source=pushed.repo, revision=revision, commit=pushed.commit),

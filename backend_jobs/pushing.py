@@ -16,7 +16,7 @@ from backend_jobs.recipe_types import Recipe
 from backend_jobs.recipes import RecipeRejected, recipe_hash
 from backend_jobs.train import RECIPE_FILE, RunFolders
 from backend_jobs.training.checkpoints import handed_on
-from evaluator.checkpoint import LINEAGE_FILE, read_lineage, served_files
+from evaluator.checkpoint import LINEAGE_FILE, checkpoint_revision, read_lineage, served_files
 from evaluator.errors import OpenR1Error
 from evaluator.types import Lineage
 from leaderboard.hub_models import ModelRepository, PushLater, PushRefused
@@ -37,7 +37,7 @@ class NotPushed(OpenR1Error):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pushed:
-    """A checkpoint that is on the Hub: `repo` at `lineage.revision`, which stands for `commit`."""
+    """A checkpoint that is on the Hub: `repo` at `checkpoint_revision(lineage)`, which stands for `commit`."""
 
     repo: str
     lineage: Lineage
@@ -111,7 +111,7 @@ class Pusher:
         try:
             self._repository.prepare(private=hub.private, card=repository_card(hub.repo))
             named = self._repository.branches()
-            mine = {lineage.revision: folder for lineage, folder in handed_on(self._folders.models)}
+            mine = {checkpoint_revision(lineage): folder for lineage, folder in handed_on(self._folders.models)}
             for revision in sorted(named):
                 if revision.startswith(f"{self._recipe.run}-step-") and self._pushed.get(revision) != named[revision]:
                     self._check_own(revision, named[revision], mine.get(revision))
@@ -160,8 +160,8 @@ class Pusher:
         """Until the Hub has it. Raises PushRefused, PushLater (after all patience), CheckpointRejected, OSError."""
         lineage = read_lineage(folder)
         assert lineage is not None
-        commit = self._pushed.get(lineage.revision) or self._patiently(folder, lineage)
-        self._pushed[lineage.revision] = commit
+        commit = self._pushed.get(checkpoint_revision(lineage)) or self._patiently(folder, lineage)
+        self._pushed[checkpoint_revision(lineage)] = commit
         write_whole(self._noted, json.dumps(self._pushed, indent=2).encode())
         return Pushed(repo=self._repository.repo, lineage=lineage, commit=commit)
 
@@ -170,7 +170,9 @@ class Pusher:
         ends = monotonic() + self._waits.patience_s
         for wait_s in growing(self._waits):
             try:
-                return self._repository.push(files, revision=lineage.revision, moving=f"{lineage.run}-newest")
+                return self._repository.push(
+                    files, revision=checkpoint_revision(lineage), moving=f"{lineage.run}-newest"
+                )
             except PushLater as later:
                 wait_s = max(wait_s, later.wait_s)
                 if monotonic() + wait_s > ends:

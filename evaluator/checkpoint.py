@@ -81,11 +81,16 @@ def local_checkpoint(folder: Path) -> Checkpoint:
     name = lineage.run if lineage else folder.resolve().name
     return Checkpoint(
         model=f"local/{board_name(name)}",
-        revision=lineage.revision if lineage else None,
+        revision=checkpoint_revision(lineage) if lineage else None,
         commit=f"sha256:{_content_hash(files)}",
         path=folder.resolve(),
         lineage=lineage,
     )
+
+
+def checkpoint_revision(lineage: Lineage) -> str:
+    """What a checkpoint of a run is called beside its model's name: `<run>-step-<9 digits>`."""
+    return f"{lineage.run}-step-{lineage.step:09d}"
 
 
 def board_name(name: str) -> str:

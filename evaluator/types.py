@@ -90,11 +90,6 @@ class Lineage:
     hours: float | None = None
     method: str | None = None
 
-    @property
-    def revision(self) -> str:
-        """What the checkpoint is called beside its model's name: `<run>-step-<9 digits>`."""
-        return f"{self.run}-step-{self.step:09d}"
-
 
 class ModelKind(StrEnum):
     """How a model came to be. Each word names the last step that made it what it is."""

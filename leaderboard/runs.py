@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from evaluator.checkpoint import board_name
+from evaluator.checkpoint import board_name, checkpoint_revision
 from evaluator.statistics import Comparison, compare, holm
 from leaderboard.board import Board, preferred
 from leaderboard.types import ProblemRow, ResultRow
@@ -128,7 +128,11 @@ def measured_runs(board: Board) -> list[MeasuredRun]:
 def _parent_names(row: ResultRow) -> tuple[str, ...]:
     """What the lineage of a run that begins with these weights may call them, wherever they were pushed."""
     names = (f"{row.model}@{row.revision}", f"{row.model}@{row.commit}")
-    return names if row.lineage is None else (*names, f"local/{board_name(row.lineage.run)}@{row.lineage.revision}")
+    return (
+        names
+        if row.lineage is None
+        else (*names, f"local/{board_name(row.lineage.run)}@{checkpoint_revision(row.lineage)}")
+    )
 
 
 def _measured(

@@ -160,19 +160,18 @@ class Pusher:
         """Until the Hub has it. Raises PushRefused, PushLater (after all patience), CheckpointRejected, OSError."""
         lineage = read_lineage(folder)
         assert lineage is not None
-        commit = self._pushed.get(checkpoint_revision(lineage)) or self._patiently(folder, lineage)
-        self._pushed[checkpoint_revision(lineage)] = commit
+        revision = checkpoint_revision(lineage)
+        commit = self._pushed.get(revision) or self._patiently(folder, lineage)
+        self._pushed[revision] = commit
         write_whole(self._noted, json.dumps(self._pushed, indent=2).encode())
         return Pushed(repo=self._repository.repo, lineage=lineage, commit=commit)
 
     def _patiently(self, folder: Path, lineage: Lineage) -> str:
-        files = self._files(folder, lineage)
+        files, revision = self._files(folder, lineage), checkpoint_revision(lineage)
         ends = monotonic() + self._waits.patience_s
         for wait_s in growing(self._waits):
             try:
-                return self._repository.push(
-                    files, revision=checkpoint_revision(lineage), moving=f"{lineage.run}-newest"
-                )
+                return self._repository.push(files, revision=revision, moving=f"{lineage.run}-newest")
             except PushLater as later:
                 wait_s = max(wait_s, later.wait_s)
                 if monotonic() + wait_s > ends:

@@ -128,11 +128,9 @@ def measured_runs(board: Board) -> list[MeasuredRun]:
 def _parent_names(row: ResultRow) -> tuple[str, ...]:
     """What the lineage of a run that begins with these weights may call them, wherever they were pushed."""
     names = (f"{row.model}@{row.revision}", f"{row.model}@{row.commit}")
-    return (
-        names
-        if row.lineage is None
-        else (*names, f"local/{board_name(row.lineage.run)}@{checkpoint_revision(row.lineage)}")
-    )
+    if row.lineage is None:
+        return names
+    return (*names, f"local/{board_name(row.lineage.run)}@{checkpoint_revision(row.lineage)}")
 
 
 def _measured(

@@ -98,7 +98,7 @@ async def serve(checkpoint: Path, concurrency: int, workloads: Sequence[Sequence
     flags += ["--num-gpu-blocks-override", str(KV_BLOCKS), "--max-num-batched-tokens", str(BATCHED_TOKENS)]
     with tempfile.TemporaryDirectory() as folder:
         async with vllm_server(checkpoint, Path(folder), flags=flags) as endpoint:
-            await run(endpoint, workload(40, seed=-1), concurrency)
+            await run(endpoint, workload(40, seed=999), concurrency)
             return [await run(endpoint, attempts, concurrency) for attempts in workloads]
 
 

@@ -5,7 +5,7 @@ PORT ?= 7860
 SPACE ?= deploy/space.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fast-test install deploy-space
+.PHONY: help run test lint audit fast-test install deploy-space
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -27,6 +27,9 @@ fast-test: lint  ## lint, types and the tests that start no engine, training or 
 
 deploy-space: install  ## the Space, its settings and its dataset, as SPACE=deploy/space.yaml says; DRY_RUN=1 prints the steps
 	.venv/bin/python -m backend_jobs deploy-space $(SPACE) $(if $(DRY_RUN),--dry-run)
+
+audit:  ## every locked package against the database of known vulnerabilities; exit status 3 where it cannot be asked
+	.venv/bin/python scripts/audit.py
 
 lint:  ## ruff and strict mypy
 	scripts/install.sh dev

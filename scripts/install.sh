@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 PYTHON=${PYTHON:-python3.11}
-TORCH=$(grep '^torch==' pre-requirements.txt)
+TORCH_LOCK=locks/torch-cpu.hashed.txt
 TORCH_INDEX=$(sed -n 's/^--extra-index-url //p' pre-requirements.txt)
 
 # ENGINE_DEVICE=gpu or cpu decides where no GPU can be seen yet, as while an image is built.
@@ -37,39 +37,46 @@ make_venv() {
   }
 }
 
-# The CPU build as pip is configured (a machine may hold it locally), else from PyTorch's own index. An extra index
+# Exactly the files whose hashes a lock names, whatever index pip is configured with; nothing is resolved.
+install_lock() {
+  local venv=$1 lock=$2
+  shift 2
+  "$venv/bin/pip" install -q --require-hashes --no-deps -r "$lock" "$@"
+}
+
+# torch's CPU build as pip is configured (a machine may hold it locally), else from PyTorch's own index. An extra index
 # for every package would cost minutes wherever it cannot be reached.
 install_torch() {
-  "$1/bin/pip" install -q "$TORCH" 2>/dev/null || "$1/bin/pip" install -q --index-url "$TORCH_INDEX" "$TORCH"
+  install_lock "$1" "$TORCH_LOCK" 2>/dev/null || install_lock "$1" "$TORCH_LOCK" --index-url "$TORCH_INDEX"
 }
 
 install_app() {
-  up_to_date .venv app pre-requirements.txt requirements.txt locks/app.txt && return
+  up_to_date .venv app "$TORCH_LOCK" locks/app.hashed.txt && return
   echo "installing the app's environment into .venv (a few minutes, once)"
   make_venv .venv
   install_torch .venv
-  .venv/bin/pip install -q -r requirements.txt -c locks/app.txt
-  stamp .venv app pre-requirements.txt requirements.txt locks/app.txt
+  install_lock .venv locks/app.hashed.txt
+  stamp .venv app "$TORCH_LOCK" locks/app.hashed.txt
 }
 
 install_dev() {
   install_app
-  up_to_date .venv dev requirements-dev.txt locks/app.txt && return
-  .venv/bin/pip install -q -r requirements-dev.txt -c locks/app.txt
-  stamp .venv dev requirements-dev.txt locks/app.txt
+  up_to_date .venv dev locks/dev.hashed.txt && return
+  install_lock .venv locks/dev.hashed.txt
+  stamp .venv dev locks/dev.hashed.txt
 }
 
 install_engine() {
-  local files=(pre-requirements.txt requirements-cpu.txt locks/engine-cpu.txt)
-  if has_gpu; then files=(requirements-gpu.txt); fi
+  local files=("$TORCH_LOCK" locks/engine-cpu.hashed.txt)
+  if has_gpu; then files=(locks/engine-gpu.hashed.txt); fi
   up_to_date .venv-engine engine "${files[@]}" && return
   echo "installing the engine's environment into .venv-engine (a few minutes, once)"
   make_venv .venv-engine
   if has_gpu; then
-    .venv-engine/bin/pip install -q -r requirements-gpu.txt
+    install_lock .venv-engine locks/engine-gpu.hashed.txt
   else
     install_torch .venv-engine
-    .venv-engine/bin/pip install -q --no-deps -r locks/engine-cpu.txt
+    install_lock .venv-engine locks/engine-cpu.hashed.txt
   fi
   stamp .venv-engine engine "${files[@]}"
 }

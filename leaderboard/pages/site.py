@@ -38,11 +38,16 @@ ROUTES: Mapping[str, Callable[[gr.Blocks, PageContext], None]] = {
     "model": model_page,
 }
 """The pages beside the board by their addresses."""
+SESSIONS_KEPT = 512
+"""Of each visit Gradio keeps a copy of the whole site, 0.12 MB, and 10,000 of them unless told otherwise. Of ours only
+what a page showed last is in it: who comes back later is sent it once more.
+"""
 
 
 def build_page(context: PageContext) -> gr.Blocks:
     """The whole site, to be shown with `mount_page`."""
     with gr.Blocks(title="open-r1 leaderboard", analytics_enabled=False) as page:
+        page.state_session_capacity = SESSIONS_KEPT
         leaderboard_page(page, context)
         for name, function in board_tools(context.board, context.queue).items():
             gr.api(function, api_name=name, queue=False, api_visibility="public")

@@ -34,7 +34,7 @@ KV_BLOCKS = 300
 CONTEXT = 2048
 BATCHED_TOKENS = 2048
 CONCURRENCIES = (36, 48, 64, 96)
-FIT_CONCURRENCIES = (2, 8, 20)
+FIT_CONCURRENCIES = (4, 12, 28)
 TEMPLATE_TOKENS = 41
 """What the chat template of the demonstration adds to a prompt."""
 

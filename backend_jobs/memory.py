@@ -19,11 +19,16 @@ SHARES_OPTIMIZER = {"zero2", "zero3", "fsdp"}
 SHARES_WEIGHTS = {"zero3", "fsdp"}
 HEAD_TOKENS, HEAD_VOCAB = 4_096, 32_768
 """TRL projects onto the vocabulary in tiles of so many tokens and words, and never holds all logits at once."""
-CPU_TILE_COPIES = 6
-"""Without Triton the tile's softmax and its gradient are computed in float32 copies of it."""
+CPU_TILE_COPIES = 7.25
+"""Without Triton the tile's gradient is computed in copies of it: two scaled logits, their logarithm and softmax, the
+gradient, and the difference and product that are added to it, in float32; one is of single bytes."""
+CPU_KEPT_BYTES = 32 << 20
+"""The C library hands larger blocks back when they are freed. Smaller ones it keeps, for whatever is asked for next."""
+CPU_STEP_COPIES = 2
+"""AdamW on a processor takes one matrix after another, and needs two more of its size."""
 GPU_FIXED = 1 * GIB
 """What CUDA, NCCL and the allocator take on each GPU."""
-CPU_FIXED = 260 << 20
+CPU_FIXED = 104 << 20
 """What the trainer's own modules, the examples and the allocator take of a process without a GPU (measured)."""
 UNSHARDED_LAYERS = 2
 """With weights shared out, this many whole layers are on a GPU at once: the one that computes, and the next."""
@@ -33,7 +38,9 @@ UNSHARDED_LAYERS = 2
 class MemoryEstimate:
     """Bytes on each GPU (or in this process, on the CPU). `activations` are of one pass of `batch_size` examples.
 
-    `rollouts` are the keys and values of the answers being drawn, or what vLLM is given beside the trainer.
+    `rollouts` are the keys and values of the answers being drawn, or what vLLM is given beside the trainer. Of the
+    gradients of the step before, `freed_gradients` stay with the process although they are freed: the next activations
+    go there. `step` is what the optimizer needs beside its state while it steps.
     """
 
     weights: int
@@ -45,6 +52,8 @@ class MemoryEstimate:
     rollouts: int
     fixed: int
     kept_gradients: int
+    freed_gradients: int
+    step: int
     rollouts_stay: bool
 
     @property
@@ -52,9 +61,9 @@ class MemoryEstimate:
         """The most that is there at one time."""
         always = self.weights + self.reference + self.optimizer + self.fixed
         always += self.rollouts if self.rollouts_stay else 0
-        backward = self.kept_gradients + self.activations + self.logits
-        drawing = 0 if self.rollouts_stay else self.rollouts
-        return always + max(backward, self.gradients, drawing)
+        backward = self.kept_gradients + max(self.activations, self.freed_gradients) + self.logits
+        drawing = 0 if self.rollouts_stay else max(self.rollouts, self.freed_gradients)
+        return always + max(backward, self.gradients + self.step, drawing)
 
 
 def estimate(recipe: Recipe, model: ModelConfig, *, gpu: bool, world: int | None = None) -> MemoryEstimate:
@@ -69,6 +78,8 @@ def estimate(recipe: Recipe, model: ModelConfig, *, gpu: bool, world: int | None
         weights = weights // world + UNSHARDED_LAYERS * model.layer_parameters * weight_bytes
     gradients = trained * (FP32 if recipe.lora else weight_bytes) // shared
     rollouts, stay = _rollouts(recipe, model, gpu=gpu)
+    keeps = training.accumulate > 1 or sharding in SHARES_OPTIMIZER
+    matrices = [FP32 * size for size in trained_matrices(model, recipe.lora)]
     return MemoryEstimate(
         weights=weights,
         reference=_reference(recipe, model, weight_bytes, world, sharding),
@@ -78,15 +89,20 @@ def estimate(recipe: Recipe, model: ModelConfig, *, gpu: bool, world: int | None
         logits=_logits(recipe, model, gpu=gpu),
         rollouts=rollouts,
         fixed=GPU_FIXED if gpu else CPU_FIXED,
-        kept_gradients=gradients if training.accumulate > 1 or sharding in SHARES_OPTIMIZER else 0,
+        kept_gradients=gradients if keeps else 0,
+        freed_gradients=0 if gpu or keeps else sum(size for size in matrices if size < CPU_KEPT_BYTES),
+        step=0 if gpu else CPU_STEP_COPIES * max(matrices),
         rollouts_stay=stay,
     )
 
 
 def trained_parameters(model: ModelConfig, lora: Lora | None) -> int:
     """How many parameters change: all, or those of the adapters."""
-    if lora is None:
-        return model.parameters
+    return model.parameters if lora is None else sum(trained_matrices(model, lora))
+
+
+def trained_matrices(model: ModelConfig, lora: Lora | None) -> list[int]:
+    """The parameters of each matrix that changes. Norms and biases, which are small, are left out."""
     q, kv = model.heads * model.dim, model.kv_heads * model.dim
     shapes = {
         "q_proj": (model.hidden, q),
@@ -97,7 +113,10 @@ def trained_parameters(model: ModelConfig, lora: Lora | None) -> int:
         "up_proj": (model.hidden, model.intermediate),
         "down_proj": (model.intermediate, model.hidden),
     }
-    return model.layers * sum(lora.rank * sum(shapes[name]) for name in lora.targets if name in shapes)
+    if lora is None:
+        embeddings = [model.vocab * model.hidden] * (1 if model.tied else 2)
+        return embeddings + model.layers * [wide * high for wide, high in shapes.values()]
+    return model.layers * [lora.rank * side for name in lora.targets if name in shapes for side in shapes[name]]
 
 
 def tokens_of_a_pass(recipe: Recipe, model: ModelConfig) -> int:
@@ -154,7 +173,8 @@ def _logits(recipe: Recipe, model: ModelConfig, *, gpu: bool) -> int:
     """The tile of logits, the head's gradient in float32 beside its final form, and the hidden states' gradient."""
     a = _activation_bytes(recipe, gpu=gpu)
     tokens = tokens_of_a_pass(recipe, model)
-    tile = min(tokens, HEAD_TOKENS) * min(HEAD_VOCAB, model.vocab) * (a if gpu else FP32 * (1 + CPU_TILE_COPIES))
+    tile = min(tokens, HEAD_TOKENS) * min(HEAD_VOCAB, model.vocab) * (a if gpu else FP32)
+    tile = tile if gpu else round(tile * (1 + CPU_TILE_COPIES))
     head = 0 if recipe.lora else model.vocab * model.hidden * (FP32 + _weight_bytes(recipe, gpu=gpu))
     return tile + head + tokens * model.hidden * FP32
 

@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, Tag, ValidationError
 from evaluator.errors import OpenR1Error
 
 LARGEST_SEED = 2**32 - 1
+VERBS = {"sft": "train", "grpo": "train", "generate": "generate", "mixture": "data mix"}
+"""Which verb runs a recipe of each kind."""
 
 
 class RecipeRejected(OpenR1Error):
@@ -57,7 +59,8 @@ def read_recipe(path: Path, kinds: Mapping[str, type[R]]) -> R:
     kind = data.get("kind")
     if not isinstance(kind, str) or kind not in kinds:
         near = nearest(kind, list(kinds)) if isinstance(kind, str) else ""
-        raise RecipeRejected(f"{path}: kind is {_shown(kind)}, expected one of: {', '.join(kinds)}{near}")
+        verb = f"; run it with `{VERBS[kind]}`" if isinstance(kind, str) and kind in VERBS else near
+        raise RecipeRejected(f"{path}: kind is {_shown(kind)}, expected one of: {', '.join(kinds)}{verb}")
     model = kinds[kind]
     try:
         return model.model_validate(data)

@@ -14,7 +14,9 @@ from backend_jobs.training.machine import Machine
 PROGRESS_EVENTS = 200
 KEPT_TO_RESUME = 2
 SMALL_BYTES = 40_000_000
-OPTIMIZERS = {"adamw": "adamw_torch", "adamw_8bit": "adamw_bnb_8bit", "paged_adamw_8bit": "paged_adamw_8bit"}
+ON_THE_CPU = "adamw_torch"
+# The fused one holds no copy of all parameters while it steps.
+OPTIMIZERS = {"adamw": "adamw_torch_fused", "adamw_8bit": "adamw_bnb_8bit", "paged_adamw_8bit": "paged_adamw_8bit"}
 
 
 def on_gpu(job: TrainingJob, machine: Machine) -> bool:
@@ -45,7 +47,7 @@ def common_settings(job: TrainingJob, machine: Machine) -> dict[str, Any]:
         "adam_beta1": training.adam_betas[0],
         "adam_beta2": training.adam_betas[1],
         "max_grad_norm": training.max_grad_norm,
-        "optim": OPTIMIZERS[training.optimizer] if with_gpu else OPTIMIZERS["adamw"],
+        "optim": OPTIMIZERS[training.optimizer] if with_gpu else ON_THE_CPU,
         "bf16": training.precision == "bfloat16" and with_gpu,
         "gradient_checkpointing": training.gradient_checkpointing,
         "use_liger_kernel": training.liger and machine.liger,

@@ -82,7 +82,7 @@ def dataset_view(report: DatasetReport) -> Html:
             fill("<h1>{name}</h1>", name=report.name),
             join(notice(warning, "warn") for warning in report.warnings),
             _facts(report),
-            _section("Lengths", histogram(report.lengths, "rows of the dataset by tokens of their answer")),
+            _section("Lengths", histogram(report.lengths, "Rows by tokens of their answer")),
             _section("Sources", _sources(report)),
             _section("Dropped", _dropped(report.dropped)),
             _section("Licences", _licenses(report)),
@@ -101,7 +101,7 @@ def histogram(lengths: Sequence[LengthBin], label: str) -> Html:
             '<tr><th scope="row" class="number">{bound}</th><td>{bar}</td>'
             '<td class="number">{rows}</td><td class="number">{share}</td></tr>',
             bound="more" if each.tokens >= ENDLESS else f"≤ {each.tokens:,}",
-            bar=progress_bar(each.rows, most, f"{each.rows:,} {label}"),
+            bar=progress_bar(each.rows, most, f"{each.rows:,} {label[0].lower()}{label[1:]}"),
             rows=count(each.rows),
             share=share(each.rows, total),
         )
@@ -146,7 +146,7 @@ def generation_progress(progress: GenerationProgress) -> Html:
         phase=progress.phase,
         bar=progress_bar(progress.samples, progress.total, "Samples answered") if progress.total else NOTHING,
         facts=join(done, " · "),
-        lengths=histogram(progress.lengths, "answers so far by tokens"),
+        lengths=histogram(progress.lengths, "Answers so far by tokens"),
         dropped=_dropped(progress.dropped),
     )
 

@@ -52,6 +52,10 @@ class Settings:
     """The interpreter of the engine's environment, which has vLLM and TRL."""
     has_engine: bool = False
     """Whether that environment exists: without it this machine shows and queues, but runs nothing."""
+    ray_address: str | None = None
+    """The Ray cluster whose nodes run the engines: `auto` on one of them, or host:port. None: this machine does."""
+    ray_jobs: str | None = None
+    """Where the Jobs API of a Ray cluster answers, http://HEAD:8265: for OPEN_R1_LAUNCHER=ray."""
     own_worker: bool = True
     """Whether the page keeps a worker beside it. Not where workers run elsewhere on the same store."""
     endpoint_api_key: str | None = None
@@ -141,6 +145,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         oauth_client=_oauth_client(given) if space else None,
         engine_python=given.get("ENGINE_PYTHON", str(default_python) if default_python.exists() else sys.executable),
         has_engine="ENGINE_PYTHON" in given or default_python.exists(),
+        ray_address=given.get("OPEN_R1_RAY"),
+        ray_jobs=_address(given, "OPEN_R1_RAY_JOBS"),
         own_worker=given.get("OPEN_R1_WORKER", "1") != "0",
         endpoint_api_key=given.get("ENDPOINT_API_KEY"),
         benchmark_mirror=Path(mirror).resolve() if mirror else None,

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import shutil
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -26,9 +27,11 @@ from evaluator.forecast import Forecast, forecast, work_of
 from evaluator.grading_pool import GraderPool
 from evaluator.journal import Journal
 from evaluator.journal_parts import Parts
+from evaluator.placed_engine import placed_engine
 from evaluator.plan import requests
 from evaluator.prepare import Evaluation, Options, PromptFacts, load_all, local_prompt_facts, make_plans
 from evaluator.process import NO_LIMITS, Limits
+from evaluator.ray_cluster import joined, usual_devices
 from evaluator.retry import RetryPolicy
 from evaluator.types import Checkpoint, Measurement, Progress, Sample
 from settings import Settings
@@ -172,7 +175,7 @@ async def _prepare(ask: Ask, settings: Settings, say: Callable[[str], None]) -> 
     facts = await asyncio.to_thread(local_prompt_facts, checkpoint.path, samples)
     plans = tuple(make_plans(checkpoint, loaded, options=ask.options, facts=facts))
     work = work_of([(each.plan, len(requests(each.plan, each.samples))) for each in plans], facts.tokens or 0)
-    devices = ask.devices or find_devices(dict(settings.child_environment).get("CUDA_VISIBLE_DEVICES"))
+    devices = ask.devices if ask.devices is not None else await asyncio.to_thread(devices_of, settings)
     engine_plan = plan_engine(
         weights.shape,
         devices=devices,
@@ -191,6 +194,14 @@ async def _prepare(ask: Ask, settings: Settings, say: Callable[[str], None]) -> 
         forecast=expected,
         limits=engine_limits(engine_plan, weights.shape, machine_memory(), work, expected),
     )
+
+
+def devices_of(settings: Settings) -> Devices:
+    """What engines are started on: this machine, or the nodes of the Ray cluster that the settings name."""
+    if settings.ray_address is None:
+        return find_devices(dict(settings.child_environment).get("CUDA_VISIBLE_DEVICES"))
+    with joined(settings.ray_address) as cluster:
+        return usual_devices(cluster.nodes())
 
 
 def default_journal(settings: Settings, checkpoint: Checkpoint) -> Path:
@@ -238,7 +249,7 @@ async def serve(
 ) -> AsyncIterator[RunningEngine]:
     """Our engine in a folder of this run alone. Where it fails, the log stays there."""
     assert checkpoint.path is not None
-    run = f"{os.getpid()}-{threading.get_ident()}"
+    run = f"{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}"
     work, served = _engine_work(settings, run), serving_folder(settings, run)
     try:
         launch = Launch(
@@ -253,7 +264,8 @@ async def serve(
             cancelled=cancelled.is_set,
             limits=limits,
         )
-        async with local_engine(launch) as engine:
+        where = placed_engine(launch, settings.ray_address) if settings.ray_address else local_engine(launch)
+        async with where as engine:
             yield engine
     except BaseException:
         shutil.rmtree(served, ignore_errors=True)

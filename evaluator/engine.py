@@ -9,21 +9,34 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from time import monotonic
+from typing import Protocol
 
 from evaluator.client import Endpoint, EngineUnreachable, Served, fetch
 from evaluator.engine_plan import EnginePlan
 from evaluator.errors import Cancelled, EngineFailed, EngineOverLimit, EngineRefused
 from evaluator.process import LOG_TAIL_LINES, NO_LIMITS, Limits, SupervisedProcess, clean_environment
-from evaluator.server_line import server_command, server_environment
+from evaluator.server_line import LOOPBACK, server_command, server_environment
 from evaluator.types import EngineFacts
 
 START_TIMEOUT_S = 3600.0
 HEALTH_POLL_S = 0.5
 KILLED = 128 + 9
 CONFIG_LINE = re.compile(r"Initializing a V1 LLM engine \(v(?P<version>[^)]+)\) with config: (?P<config>.*)")
+
+
+class OwnServer(Protocol):
+    """A server that we started, here or elsewhere."""
+
+    def served(self) -> Served:
+        """As a stream asks it."""
+        ...
+
+    def log_tail(self) -> str:
+        """The last lines that it wrote."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +49,7 @@ class RunningEngine:
 
     endpoint: Endpoint
     facts: EngineFacts
-    local: tuple[LocalServer, ...] = ()
+    local: tuple[OwnServer, ...] = ()
     others: tuple[Endpoint, ...] = ()
 
     def servers(self) -> tuple[Served, ...]:
@@ -77,12 +90,12 @@ class LocalServer:
             EngineFailed: it ended, did not answer within an hour, or another server has its port.
             Cancelled: somebody said so before it answered.
         """
-        launch, port = self._launch, free_port()
-        root = f"http://127.0.0.1:{port}"
+        launch, port = self._launch, free_port(self._launch.host)
+        root = f"http://{launch.host}:{port}"
         name = "engine.log" if launch.plan.replicas == 1 else f"engine-{self._replica}.log"
         process = await asyncio.to_thread(self._begin, launch.command(port), launch.work / name)
         await _wait_until_healthy(process, root, launch.on_progress, launch.cancelled)
-        self.endpoint = Endpoint(base_url=f"{root}/v1", model=launch.served_name)
+        self.endpoint = Endpoint(base_url=f"{root}/v1", model=launch.served_name, api_key=launch.api_key)
         await _check_served(self.endpoint)
         self.facts = read_facts(process.log.read_text(encoding="utf-8", errors="replace"))
         return self.endpoint
@@ -143,7 +156,8 @@ class Launch:
     """What every server of one engine is started with.
 
     `work` gets the servers' logs; `home` is the HOME of all our engines (it holds their compilation caches, nothing of
-    ours). `on_progress` gets a line of text now and then. `limits` are each server's.
+    ours). `on_progress` gets a line of text now and then. `limits` are each server's. `host` is
+    where they listen: on any other address than loopback they ask for `api_key`. `extra` is added to their environment.
     """
 
     plan: EnginePlan
@@ -156,19 +170,27 @@ class Launch:
     on_progress: Callable[[str], None]
     cancelled: Callable[[], bool] = lambda: False
     limits: Limits = NO_LIMITS
+    host: str = LOOPBACK
+    api_key: str | None = field(default=None, repr=False)
+    extra: Mapping[str, str] = field(default_factory=dict)
 
     def command(self, port: int) -> list[str]:
         """The command line of a server at this port."""
         return server_command(
-            self.plan, python=self.python, folder=self.folder, served_name=self.served_name, port=port
+            self.plan,
+            python=self.python,
+            folder=self.folder,
+            served_name=self.served_name,
+            port=port,
+            host=self.host,
         )
 
     def environment(self, replica: int) -> dict[str, str]:
         """The whole environment of one of the servers."""
         visible = self.inherited.get("CUDA_VISIBLE_DEVICES")
-        return clean_environment(
-            self.inherited, self.home, server_environment(self.plan, replica=replica, visible=visible)
-        )
+        key = {"VLLM_API_KEY": self.api_key} if self.api_key else {}
+        extra = {**server_environment(self.plan, replica=replica, visible=visible), **key, **self.extra}
+        return clean_environment(self.inherited, self.home, extra)
 
 
 @asynccontextmanager
@@ -236,10 +258,10 @@ def read_facts(log: str) -> EngineFacts:
     )
 
 
-def free_port() -> int:
-    """A loopback port that nothing listens on at this moment."""
+def free_port(host: str = LOOPBACK) -> int:
+    """A port of an address of this machine that nothing listens on at this moment."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
 

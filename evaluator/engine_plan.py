@@ -79,7 +79,7 @@ def plan_engine(
     if not sizes:
         raise PlanRejected(_no_size(shape, devices, tensor_parallel_size))
     if devices.kind == "cpu":
-        return _cpu_plan(shape, devices, context, sizes[0], replicas or 1)
+        return _cpu_plan(shape, devices, context, sizes[0], replicas or devices.nodes)
     typical = prompt_tokens + (mean_tokens or max_tokens) / 2
     return _gpu_plan(
         shape, devices, context, typical, sizes, Wishes(tensor_parallel_size=tensor_parallel_size, replicas=replicas)
@@ -104,12 +104,13 @@ def _no_size(shape: ModelShape, devices: Devices, asked: int | None) -> str:
 
 
 def _cpu_plan(shape: ModelShape, devices: Devices, context: int, size: int, replicas: int) -> EnginePlan:
-    available = int(devices.memory_bytes * CPU_KV_SHARE) // replicas
+    each = -(-replicas // devices.nodes)  # servers of one node
+    available = int(devices.memory_bytes * CPU_KV_SHARE) // each
     per_token = kv_bytes_per_token(shape)
     kv_cache = max(GIB, min(available, per_token * context * CPU_SEQS) // GIB * GIB)
-    if replicas * (shape.weight_bytes + kv_cache) > devices.memory_bytes:
+    if each * (shape.weight_bytes + kv_cache) > devices.memory_bytes:
         raise PlanRejected(
-            f"{replicas * shape.weight_bytes / GIB:.1f} GiB of weights do not fit this machine's "
+            f"{each * shape.weight_bytes / GIB:.1f} GiB of weights do not fit this machine's "
             f"{devices.memory_bytes / GIB:.0f} GiB of memory; evaluate on a larger machine or a GPU"
         )
     return EnginePlan(
@@ -124,7 +125,7 @@ def _cpu_plan(shape: ModelShape, devices: Devices, context: int, size: int, repl
         reasons=(
             f"device: no GPU found, so vLLM's CPU build on {devices}",
             f"tensor parallel {size}: {shape.heads} heads, {devices.count} cores",
-            f"replicas {replicas}: {'as asked' if replicas > 1 else 'one server uses every core'}",
+            f"replicas {replicas}: {'one on each node' if replicas == devices.nodes else 'as asked'}, with every core",
             f"context {context}: longest prompt plus answer budget",
             f"KV cache {kv_cache / GIB:.0f} GiB: {kv_cache // per_token:,} tokens",
             "prefill in one piece: vLLM's CPU generator refuses a seed for a chunked one",

@@ -14,6 +14,7 @@ from evaluator.kv_memory import GPU_MEMORY_UTILIZATION
 
 WATERMARK = "0.05"
 """Share of the KV cache that vLLM keeps free of new requests, so that those it runs preempt one another less."""
+LOOPBACK = "127.0.0.1"
 WHERE_KNOWN = {"--watermark": WATERMARK}
 FLAG = re.compile(r'"(--[a-z][a-z0-9-]*)"')
 DEFINITIONS = "lib*/python3*/*-packages/vllm/engine/arg_utils.py"
@@ -31,20 +32,24 @@ def known_flags(python: str) -> frozenset[str]:
     return frozenset(FLAG.findall(definitions[0].read_text(encoding="utf-8"))) if definitions else frozenset()
 
 
-def server_command(plan: EnginePlan, *, python: str, folder: Path, served_name: str, port: int) -> list[str]:
+def server_command(
+    plan: EnginePlan, *, python: str, folder: Path, served_name: str, port: int, host: str = LOOPBACK
+) -> list[str]:
     """The exact command line of one server.
 
     The checkpoint's own sampling defaults are switched off (`--generation-config vllm`): they would decide scores in
-    silence. On the CPU prefill is not chunked, because vLLM's CPU generator refuses a seed for a chunked one.
+    silence. On the CPU prefill is not chunked, because vLLM's CPU generator refuses a seed for a chunked one. A server
+    that is dealt out over several nodes reaches them through a Ray cluster (RAY_ADDRESS).
     """
     command = [python, "-m", "vllm.entrypoints.openai.api_server"]
     command += ["--model", str(folder), "--served-model-name", served_name]
-    command += ["--host", "127.0.0.1", "--port", str(port)]
+    command += ["--host", host, "--port", str(port)]
     command += ["--max-model-len", str(plan.max_model_len), "--max-num-seqs", str(plan.max_num_seqs)]
     command += ["--max-num-batched-tokens", str(plan.max_num_batched_tokens)]
     command += ["--tensor-parallel-size", str(plan.tensor_parallel_size), "--dtype", "bfloat16"]
     if plan.pipeline_parallel_size > 1:
         command += ["--pipeline-parallel-size", str(plan.pipeline_parallel_size)]
+        command += ["--distributed-executor-backend", "ray"]
     command += ["--load-format", "safetensors", "--generation-config", "vllm", "--disable-uvicorn-access-log"]
     known = known_flags(python)
     for flag, value in WHERE_KNOWN.items():

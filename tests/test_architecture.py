@@ -26,9 +26,11 @@ DOORS = {
     "gradio": "leaderboard/pages/",
     "huggingface_hub": "leaderboard/hub.py",
     "apscheduler": "backend_jobs/clock.py",
+    "ray": "evaluator/ray_cluster.py",
     "fastapi": "leaderboard/api/",
 }
 SIDE_DOORS = {
+    "backend_jobs/launchers/ray.py": {"ray"},  # the Jobs API, from outside a cluster
     "backend_jobs/datasets/parquet.py": {"pyarrow"},  # reasoning data, in streams; table.py has results, whole
     "leaderboard/hub_datasets.py": {"huggingface_hub"},
     "leaderboard/hub_models.py": {"huggingface_hub"},

@@ -13,7 +13,13 @@ from settings import ROOT, read_settings
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 UNLISTED = {"README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "pyproject.toml"}
-UNLISTED |= {"requirements-cpu.txt", "requirements-gpu.txt", "requirements-dev.txt", "pre-requirements.txt"}
+UNLISTED |= {
+    "requirements-cpu.txt",
+    "requirements-gpu.txt",
+    "requirements-dev.txt",
+    "pre-requirements.txt",
+    "requirements-ray.txt",
+}
 PLACEHOLDERS = {"M": "owner/model", "B": "math_500", "S": "store.db", "F": "file.jsonl"}
 
 

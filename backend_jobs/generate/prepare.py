@@ -12,7 +12,7 @@ from itertools import islice
 from backend_jobs.datasets.source import Source
 from backend_jobs.datasets.sources import find_source
 from backend_jobs.datasets.types import DatasetRejected
-from backend_jobs.evaluate_job import known_commit, serve
+from backend_jobs.evaluate_job import devices_of, known_commit, serve
 from backend_jobs.generate.plan import GenerationPlan
 from backend_jobs.generate.prompts import Prompt, read_prompts
 from backend_jobs.generate.recipe import GenerateRecipe, Teacher
@@ -21,7 +21,7 @@ from backend_jobs.training.checkpoints import handed_on
 from backend_jobs.weights import Weights, download, find_weights
 from evaluator import template
 from evaluator.client import Endpoint
-from evaluator.devices import find_devices, machine_memory
+from evaluator.devices import machine_memory
 from evaluator.engine import RunningEngine, given_engine, prompt_text
 from evaluator.engine_limits import engine_limits
 from evaluator.engine_plan import EnginePlan, plan_engine
@@ -123,7 +123,7 @@ async def _with_own_engine(
     room = shape.context - recipe.decoding.max_tokens
     engine_plan = plan_engine(
         shape,
-        devices=find_devices(dict(settings.child_environment).get("CUDA_VISIBLE_DEVICES")),
+        devices=await asyncio.to_thread(devices_of, settings),
         prompt_tokens=max(longest, min(2 * longest, room)),
         max_tokens=recipe.decoding.max_tokens,
         tensor_parallel_size=teacher.tensor_parallel_size,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from backend_jobs.dispatch import ChooseMachine
 from backend_jobs.launchers.local import LocalLauncher
 from backend_jobs.launchers.types import Launcher, LaunchRefused
@@ -11,19 +13,21 @@ from evaluator.errors import PlanRejected
 from leaderboard.board import Board
 from leaderboard.stores import ON_THE_HUB, is_on_the_hub
 from leaderboard.types import JobKind, JobRecord
-from settings import Settings, whole_environment
+from settings import ROOT, Settings, whole_environment
 
-LOCAL, HF_JOBS = "local", "hf-jobs"
+LOCAL, HF_JOBS, RAY = "local", "hf-jobs", "ray"
 
 
 def make_launcher(name: str, settings: Settings) -> Launcher:
     """The place of a name. Raises LaunchRefused where a setting is missing; says which."""
     if name == HF_JOBS:
         return _hf_jobs(settings)
+    if name == RAY:
+        return _ray(settings)
     if name == LOCAL:
         visible = dict(settings.child_environment).get("CUDA_VISIBLE_DEVICES")
         return LocalLauncher(settings.data_dir / "launches", find_devices(visible), whole_environment())
-    raise LaunchRefused(f"there is no place called {name!r}: set OPEN_R1_LAUNCHER to {LOCAL} or {HF_JOBS}")
+    raise LaunchRefused(f"there is no place called {name!r}: set OPEN_R1_LAUNCHER to {LOCAL}, {HF_JOBS} or {RAY}")
 
 
 def kinds_of(launcher: Launcher) -> tuple[JobKind, ...]:
@@ -73,6 +77,21 @@ def _hf_jobs(settings: Settings) -> Launcher:
         board=board_label(settings.store),
         image=settings.jobs_image or "",
         folder=settings.jobs_folder,
+    )
+
+
+def _ray(settings: Settings) -> Launcher:
+    # Late: Ray need not be installed where nobody uses it.
+    from backend_jobs.launchers.ray import RayLauncher
+
+    if not settings.ray_jobs:
+        raise LaunchRefused("a Ray cluster's Jobs need OPEN_R1_RAY_JOBS, such as http://HEAD:8265 (docs/machines.md)")
+    store = settings.store if is_on_the_hub(settings.store) else str(Path(settings.store).resolve())
+    return RayLauncher(
+        address=settings.ray_jobs,
+        board=board_label(store),
+        folder=str(ROOT),
+        python=str(ROOT / ".venv" / "bin" / "python"),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -13,6 +14,7 @@ import pytest
 
 from backend_jobs.launchers.hf_jobs import HfJobsLauncher
 from backend_jobs.launchers.local import LocalLauncher
+from backend_jobs.launchers.ray import RayLauncher
 from backend_jobs.launchers.types import (
     ENDED,
     Launched,
@@ -26,6 +28,7 @@ from evaluator.devices import this_processor
 from settings import ROOT, whole_environment
 from tests.fakes.hub_jobs import Machine
 from tests.fakes.hub_server import FakeHub
+from tests.ray_nodes import Nodes, ray_nodes
 
 LIMIT_S = 60.0
 KEYS = (f"order-{os.getpid()}-{number}" for number in itertools.count())
@@ -55,13 +58,26 @@ def hf_jobs(_: Path) -> Iterator[MakeLauncher]:
         )
 
 
-PLACES: list[Callable[[Path], AbstractContextManager[MakeLauncher]]] = [local]
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Nodes]:
+    with ray_nodes(0, gpus=0, dashboard=True) as nodes:
+        yield nodes
+
+
+@contextmanager
+def ray(nodes: Nodes) -> Iterator[MakeLauncher]:
+    """A Ray cluster, through its own Jobs API and client."""
+    yield lambda: RayLauncher(address=nodes.dashboard, board="board", folder=str(ROOT), python=sys.executable)
+
+
+PLACES: list[Callable[..., AbstractContextManager[MakeLauncher]]] = [local, ray]
 ON_THE_HUB = pytest.param(hf_jobs, marks=pytest.mark.skipif(OFFLINE, reason="HF_HUB_OFFLINE keeps the client offline"))
 
 
 @pytest.fixture(params=[*PLACES, ON_THE_HUB], ids=lambda place: place.__name__)
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeLauncher]:
-    with request.param(tmp_path) as make_launcher:
+    where = request.getfixturevalue("cluster") if request.param is ray else tmp_path
+    with request.param(where) as make_launcher:
         yield make_launcher
 
 

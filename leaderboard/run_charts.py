@@ -80,8 +80,9 @@ def _dots(run: MeasuredRun, over: Over) -> list[tuple[float, RunPoint]]:
 
 def small_chart(title: str, values: Sequence[tuple[float, float]]) -> Html:
     """One number of a run over its steps: a line, its last value in words, its own scale."""
-    low, high = min(y for _, y in values), max(y for _, y in values)
-    low, high = (min(low, 0.0), high) if high > low else (low - 0.5, high + 0.5)
+    low, high = min(0.0, *(y for _, y in values)), max(0.0, *(y for _, y in values))
+    if low == high:
+        high = 1.0
     last = max(x for x, _ in values) or 1.0
     path = " ".join(
         f"{SMALL_LEFT + (SMALL_WIDTH - SMALL_LEFT - 8) * x / last:.1f},"

@@ -166,6 +166,7 @@ def _results(run: MeasuredRun) -> Html:
                 Column(head="Gain"),
             ),
             rows=rows,
+            cards=True,
         ),
         best=best_in_words(run),
     )

@@ -19,9 +19,9 @@ SHARES_OPTIMIZER = {"zero2", "zero3", "fsdp"}
 SHARES_WEIGHTS = {"zero3", "fsdp"}
 HEAD_TOKENS, HEAD_VOCAB = 4_096, 32_768
 """TRL projects onto the vocabulary in tiles of so many tokens and words, and never holds all logits at once."""
-CPU_TILE_COPIES = 7.25
-"""Without Triton the tile's gradient is computed in copies of it: two scaled logits, their logarithm and softmax, the
-gradient, and the difference and product that are added to it, in float32; one is of single bytes."""
+CPU_TILES = 8.25
+"""Without Triton the tile's gradient is computed beside copies of it: two scaled logits, their logarithm and softmax,
+the gradient, and the difference and product that are added to it, in float32; one is of single bytes."""
 CPU_KEPT_BYTES = 32 << 20
 """The C library hands larger blocks back when they are freed. Smaller ones it keeps, for whatever is asked for next."""
 CPU_STEP_COPIES = 2
@@ -39,8 +39,10 @@ class MemoryEstimate:
     """Bytes on each GPU (or in this process, on the CPU). `activations` are of one pass of `batch_size` examples.
 
     `rollouts` are the keys and values of the answers being drawn, or what vLLM is given beside the trainer. Of the
-    gradients of the step before, `freed_gradients` stay with the process although they are freed: the next activations
-    go there. `step` is what the optimizer needs beside its state while it steps.
+    gradients of the step before, `freed_gradients` stay with the process although they are freed, and so do tiles of
+    logits, `freed_tiles`, while the layers go backward. `fragmented`: activations that are computed again and gradients
+    come in turn, and so neither finds room in what the other has left. `step` is what the optimizer needs beside its
+    state while it steps.
     """
 
     weights: int
@@ -53,6 +55,8 @@ class MemoryEstimate:
     fixed: int
     kept_gradients: int
     freed_gradients: int
+    freed_tiles: int
+    fragmented: bool
     step: int
     rollouts_stay: bool
 
@@ -61,7 +65,10 @@ class MemoryEstimate:
         """The most that is there at one time."""
         always = self.weights + self.reference + self.optimizer + self.fixed
         always += self.rollouts if self.rollouts_stay else 0
-        backward = self.kept_gradients + max(self.activations, self.freed_gradients) + self.logits
+        layers = self.kept_gradients + max(self.activations, self.freed_gradients)
+        if self.fragmented:
+            layers = self.kept_gradients + self.activations + self.freed_gradients
+        backward = layers + max(self.logits, self.gradients + self.freed_tiles if self.fragmented else 0)
         drawing = 0 if self.rollouts_stay else max(self.rollouts, self.freed_gradients)
         return always + max(backward, self.gradients + self.step, drawing)
 
@@ -79,6 +86,7 @@ def estimate(recipe: Recipe, model: ModelConfig, *, gpu: bool, world: int | None
     gradients = trained * (FP32 if recipe.lora else weight_bytes) // shared
     rollouts, stay = _rollouts(recipe, model, gpu=gpu)
     keeps = training.accumulate > 1 or sharding in SHARES_OPTIMIZER
+    tiles = 0 if gpu else _tiles(recipe, model, gpu=gpu)
     matrices = [FP32 * size for size in trained_matrices(model, recipe.lora)]
     return MemoryEstimate(
         weights=weights,
@@ -91,6 +99,8 @@ def estimate(recipe: Recipe, model: ModelConfig, *, gpu: bool, world: int | None
         fixed=GPU_FIXED if gpu else CPU_FIXED,
         kept_gradients=gradients if keeps else 0,
         freed_gradients=0 if gpu or keeps else sum(size for size in matrices if size < CPU_KEPT_BYTES),
+        freed_tiles=tiles if tiles < CPU_TILES * CPU_KEPT_BYTES else 0,
+        fragmented=training.gradient_checkpointing and not gpu,
         step=0 if gpu else CPU_STEP_COPIES * max(matrices),
         rollouts_stay=stay,
     )
@@ -171,12 +181,15 @@ def _activations(recipe: Recipe, model: ModelConfig, *, gpu: bool) -> int:
 
 def _logits(recipe: Recipe, model: ModelConfig, *, gpu: bool) -> int:
     """The tile of logits, the head's gradient in float32 beside its final form, and the hidden states' gradient."""
-    a = _activation_bytes(recipe, gpu=gpu)
     tokens = tokens_of_a_pass(recipe, model)
-    tile = min(tokens, HEAD_TOKENS) * min(HEAD_VOCAB, model.vocab) * (a if gpu else FP32)
-    tile = tile if gpu else round(tile * (1 + CPU_TILE_COPIES))
     head = 0 if recipe.lora else model.vocab * model.hidden * (FP32 + _weight_bytes(recipe, gpu=gpu))
-    return tile + head + tokens * model.hidden * FP32
+    return _tiles(recipe, model, gpu=gpu) + head + tokens * model.hidden * FP32
+
+
+def _tiles(recipe: Recipe, model: ModelConfig, *, gpu: bool) -> int:
+    tokens = min(tokens_of_a_pass(recipe, model), HEAD_TOKENS)
+    tile = tokens * min(HEAD_VOCAB, model.vocab) * (_activation_bytes(recipe, gpu=gpu) if gpu else FP32)
+    return tile if gpu else round(CPU_TILES * tile)
 
 
 def _reference(recipe: Recipe, model: ModelConfig, weight_bytes: int, world: int, sharding: str) -> int:

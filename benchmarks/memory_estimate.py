@@ -90,6 +90,14 @@ INDEPENDENT = (
         batch=2,
         training=CHECKPOINTS,
     ),
+    Run(name="small vocabulary, 19 M", shape=(12, 384, 1024, 6, 6, 1_000), length=512, batch=4),
+    Run(
+        name="small vocabulary, 38 M, checkpointing",
+        shape=(12, 512, 1536, 8, 2, 3_000),
+        length=768,
+        batch=3,
+        training=CHECKPOINTS,
+    ),
     Run(name="large vocabulary, 75 M", shape=(6, 512, 2048, 8, 2, 100_000), length=384, batch=2),
     Run(name="untied, 64 M", shape=(6, 512, 2048, 8, 2, 40_000), length=512, batch=1, tied=False),
     Run(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from backend_jobs.known_models import KNOWN, LLAMA_1B, QWEN_05B, QWEN_7B, ModelConfig, config_of
-from backend_jobs.memory import GIB, changes, estimate, trained_parameters
+from backend_jobs.memory import GIB, changes, estimate, trained_matrices, trained_parameters
 from backend_jobs.plan_recipe import describe_recipe
 from backend_jobs.recipe_types import Lora, Recipe
 from backend_jobs.recipes import RecipeRejected, load_recipe
@@ -71,6 +71,27 @@ def test_grpo_counts_the_answers_being_drawn_and_the_reference_model() -> None:
     assert found.reference == 0
     rollouts = recipe.rollouts.model_copy(update={"beta": 0.04})  # type: ignore[union-attr]
     assert estimate(recipe.model_copy(update={"rollouts": rollouts}), model, gpu=True).reference == 2 * model.parameters
+
+
+def test_on_a_processor_what_the_c_library_keeps_is_counted_and_on_a_gpu_it_is_not() -> None:
+    recipe = changed(load_recipe(DISTILL), gradient_checkpointing=False, accumulate=1, batch_size=1)
+    shape = ModelConfig(
+        layers=4, hidden=512, intermediate=1024, heads=8, kv_heads=8, vocab=50_000, context=32_768, tied=True
+    )
+    plain = estimate(recipe, shape, gpu=False)
+    small = 4 * 4 * (4 * 512 * 512 + 3 * 512 * 1024)
+    assert plain.freed_gradients == small, "the embeddings' gradient, 102 MB, is handed back"
+    assert plain.step == 2 * 4 * 50_000 * 512
+    again = estimate(changed(recipe, gradient_checkpointing=True), shape, gpu=False)
+    always = again.weights + again.optimizer + again.fixed
+    assert again.peak == always + again.activations + small + max(again.logits, again.gradients + again.freed_tiles)
+    on_gpu = estimate(recipe, shape, gpu=True)
+    assert (on_gpu.freed_gradients, on_gpu.freed_tiles, on_gpu.fragmented, on_gpu.step) == (0, 0, False, 0)
+
+
+def test_the_matrices_that_change_are_all_parameters_but_norms_and_biases() -> None:
+    biases, norms = 28 * (3584 + 2 * 512), (2 * 28 + 1) * 3584
+    assert sum(trained_matrices(QWEN_7B, None)) == QWEN_7B.parameters - biases - norms
 
 
 def test_what_helps_is_listed_by_how_much_and_each_saving_is_real() -> None:

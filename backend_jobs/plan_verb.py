@@ -44,7 +44,21 @@ def _servers(engine: EnginePlan, name: str, settings: Settings) -> dict[str, Any
     visible = dict(settings.child_environment).get("CUDA_VISIBLE_DEVICES")
     command = server_command(engine, python=settings.engine_python, folder=folder, served_name=name, port=8000)
     variables = [f"{key}='{value}'" for key, value in server_environment(engine, visible=visible).items()]
-    return {"server": " ".join([*variables, *command])}
+    if engine.pipeline_parallel_size == 1:
+        return {"server": " ".join([*variables, *command])}
+    return {"cluster": _cluster(engine), "server": " ".join(["RAY_ADDRESS=HEAD:6379", *variables, *command])}
+
+
+def _cluster(engine: EnginePlan) -> list[str]:
+    """What makes one Ray cluster of the nodes that a server is dealt out over, before the server is started."""
+    ray, gpus = ".venv-engine/bin/ray", engine.tensor_parallel_size
+    others = engine.pipeline_parallel_size * engine.replicas - 1
+    return [
+        f"on the first node (HEAD): {ray} start --head --port 6379 --num-gpus {gpus}",
+        f"on {'the other one' if others == 1 else f'each of the other {others}'}: "
+        f"{ray} start --address HEAD:6379 --num-gpus {gpus}",
+        "then there, or with OPEN_R1_RAY=auto by `evaluate` itself, with the folder on a file system that all share:",
+    ]
 
 
 def _limits(limits: Limits) -> str:

@@ -38,8 +38,8 @@ ROUTES = {
     "/version": (b"application/json", lambda _: b'{"version": "0.31.0"}'),
     "/v1/models": (
         b"application/json",
-        lambda _: json.dumps(
-            {"object": "list", "data": [{"id": MODEL, "object": "model", "max_model_len": 65536}]}
+        lambda engine: json.dumps(
+            {"object": "list", "data": [{"id": engine.name, "object": "model", "max_model_len": 65536}]}
         ).encode(),
     ),
     "/metrics": (b"text/plain", lambda engine: engine.metrics().encode()),
@@ -94,6 +94,7 @@ class FakeEngine:
     failing: float = 0.0
     """The share of (prompt, turn) whose first request is answered with HTTP 500."""
     failed: set[bytes] = field(default_factory=set)
+    name: str = MODEL
 
     async def chat(self, body: dict[str, Any]) -> dict[str, Any]:
         """Answer one request; several samples of one prompt take a slot each."""
@@ -255,6 +256,7 @@ def main() -> None:
     parser.add_argument("--median", type=float, help="another median length, in tokens")
     parser.add_argument("--cap", type=int, help="another longest answer, in tokens")
     parser.add_argument("--characters", type=int, help="every text has this length, whatever its tokens")
+    parser.add_argument("--name", default=MODEL, help="what the model is called (%(default)s)")
     parser.add_argument("--failing", type=float, default=0.0, help="the share of requests that fail once")
     given = parser.parse_args()
     shape = SHAPES[given.shape]
@@ -263,7 +265,12 @@ def main() -> None:
     )
     log = os.open(given.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644) if given.log else None
     engine = FakeEngine(
-        FakeModel(shape=shape, characters=given.characters), given.slots, given.token_s, log, failing=given.failing
+        FakeModel(shape=shape, characters=given.characters),
+        given.slots,
+        given.token_s,
+        log,
+        failing=given.failing,
+        name=given.name,
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(engine, given.port))

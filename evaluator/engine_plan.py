@@ -227,8 +227,8 @@ def _reasons(
 
 
 def _elsewhere(devices: Devices) -> str:
-    """Servers are started on this machine only."""
-    return "; start those of other nodes there, and name all of them with --endpoint" if devices.nodes > 1 else ""
+    """Servers of other nodes are started by Ray."""
+    return "; a Ray cluster starts those of other nodes (OPEN_R1_RAY)" if devices.nodes > 1 else ""
 
 
 def _does_not_fit(shape: ModelShape, devices: Devices, context: int) -> str:

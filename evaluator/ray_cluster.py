@@ -200,7 +200,7 @@ def _connect(ray: Any, address: str) -> None:
         ray.init(
             address=address,
             log_to_driver=False,
-            logging_level="WARNING",
+            logging_level="ERROR",
             runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
         )
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:

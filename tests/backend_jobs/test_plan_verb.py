@@ -12,7 +12,11 @@ from pathlib import Path
 import pytest
 
 from backend_jobs.cli import main
-from settings import ROOT
+from backend_jobs.evaluate_job import Prepared
+from backend_jobs.plan_verb import describe
+from evaluator.engine_plan import EnginePlan
+from evaluator.types import Checkpoint
+from settings import ROOT, Settings
 from tests.checkpoints import TENSORS, config, safetensors, sound_checkpoint
 from tests.fakes.hub_server import FakeHub
 
@@ -84,3 +88,25 @@ def test_what_cannot_run_is_refused_with_what_could(plan: Run, folder: Path) -> 
     assert (status, "the model's context is 4096" in errors) == (1, True)
     status, _, errors = plan("--model", folder, "--gpus", "l40sx4", "--replicas", "9")
     assert (status, "at most 4 do" in errors) == (1, True)
+
+
+def test_a_model_over_two_nodes_is_planned_with_every_command_of_its_cluster() -> None:
+    engine = EnginePlan(
+        device="cuda",
+        tensor_parallel_size=8,
+        pipeline_parallel_size=2,
+        max_model_len=33_792,
+        max_num_seqs=64,
+        kv_cache_bytes=1 << 30,
+        reasons=(),
+    )
+    told = describe(Prepared(checkpoint=Checkpoint(model="a/b"), evaluations=(), engine_plan=engine), Settings())
+    head, other, then = told["cluster"]
+    assert "ray start --head --port 6379 --num-gpus 8" in head
+    assert "on the other one" in other
+    assert "ray start --address HEAD:6379 --num-gpus 8" in other
+    assert "OPEN_R1_RAY" in then
+    line = told["server"]
+    assert line.startswith("RAY_ADDRESS=HEAD:6379 ")
+    assert "--tensor-parallel-size 8" in line
+    assert "--pipeline-parallel-size 2 --distributed-executor-backend ray" in line

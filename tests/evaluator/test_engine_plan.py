@@ -146,6 +146,7 @@ def test_a_model_too_large_for_one_node_is_dealt_out_over_several() -> None:
     assert (four.pipeline_parallel_size, four.replicas) == (2, 2)
     command = server_command(two, python="python", folder=Path("m"), served_name="m", port=1)
     assert command[command.index("--pipeline-parallel-size") + 1] == "2"
+    assert command[command.index("--distributed-executor-backend") + 1] == "ray"
 
 
 @pytest.mark.parametrize(("wanted", "gpus"), [(None, ["0,1", "2,3", "4,5", "6,7"]), (2, ["0,1", "2,3"])])

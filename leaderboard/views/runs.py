@@ -134,7 +134,9 @@ def _results(run: MeasuredRun) -> Html:
             key=point.plan_key,
             cells=(
                 fill(
-                    '<a href="{link}">{step}</a>', link=page_link("result", plan=point.plan_key), step=f"{point.step:,}"
+                    '<a href="{link}">step {step}</a>',
+                    link=page_link("result", plan=point.plan_key),
+                    step=f"{point.step:,}",
                 ),
                 count(point.tokens),
                 "–" if point.hours is None else f"{point.hours:.3g}",
@@ -158,7 +160,7 @@ def _results(run: MeasuredRun) -> Html:
         table=table(
             caption=f"Checkpoints on {run.benchmark}",
             columns=(
-                Column(head="Step", numeric=True),
+                Column(head="Checkpoint"),
                 Column(head="Tokens", numeric=True),
                 Column(head="Hours", numeric=True),
                 Column(head="Score", numeric=True),

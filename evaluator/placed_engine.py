@@ -33,8 +33,9 @@ NOWHERE = "http://not-placed-yet.invalid/v1"
 class PlacedServer:
     """One engine in the cluster: placed, watched, placed again, ended."""
 
-    def __init__(self, cluster: Cluster, order: HostOrder, share: Share, launch: Launch, *, on: str | None) -> None:
-        self._cluster, self._order, self._share, self._launch, self._on = cluster, order, share, launch, on
+    def __init__(self, cluster: Cluster, order: HostOrder, share: Share, launch: Launch, number: int) -> None:
+        self._cluster, self._share, self._launch, self._number = cluster, share, launch, number
+        self._order = order
         self._host: Host | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._failure: EngineFailed | None = None
@@ -71,10 +72,9 @@ class PlacedServer:
         """
         await self.close()
         self._failure, self._turn = None, self._turn + 1
-        number = f"{self._order.work.name}-{self._turn}"
-        order = replace(self._order, work=self._order.work.with_name(number))
-        name = f"{self._launch.work.name}/{number}"
-        host = self._host = self._cluster.place(order, self._share, name=name, on=self._on)
+        which = f"engine-{self._number}-{self._turn}"
+        order, name = replace(self._order, work=self._launch.work / which), f"{self._launch.work.name}/{which}"
+        host = self._host = self._cluster.place(order, self._share, name=name, number=self._number)
         started = await self._wait(host)
         endpoint = replace(self.endpoint, base_url=started.base_url)
         await _check_reachable(endpoint, started.node)
@@ -185,17 +185,7 @@ def _servers(cluster: Cluster, launch: Launch) -> list[PlacedServer]:
         api_key=secrets.token_urlsafe(24),
         extra={"RAY_ADDRESS": reach} if share.spans > 1 else {},
     )
-    first_nodes = [node.id for node in nodes if node.gpus >= share.gpus][:: share.spans] if share.spans > 1 else []
-    return [
-        PlacedServer(
-            cluster,
-            replace(order, work=launch.work / f"engine-{number}"),
-            share,
-            launch,
-            on=first_nodes[number] if number < len(first_nodes) else None,
-        )
-        for number in range(plan.replicas)
-    ]
+    return [PlacedServer(cluster, order, share, launch, number) for number in range(plan.replicas)]
 
 
 def share_of(plan: EnginePlan, nodes: Sequence[Node]) -> Share:

@@ -129,11 +129,11 @@ class Cluster:
         enough = [each for each in held if each.get("GPU", 0.0) >= share.gpus and each.get("CPU", 0.0) >= share.cpus]
         return len(enough) >= share.spans
 
-    def place(self, order: HostOrder, share: Share, *, name: str, on: str | None = None) -> Host:
-        """Ask for an actor that runs one engine; Ray puts it wherever there is room, now or later.
+    def place(self, order: HostOrder, share: Share, *, name: str, number: int) -> Host:
+        """Ask for an actor that runs engine `number` of a run; Ray puts it wherever there is room, now or later.
 
-        An engine that spans nodes holds nothing by its actor, which only starts it `on` a node with GPUs: vLLM makes a
-        placement group for its own workers.
+        An engine that spans nodes holds nothing by its actor, which only starts it on one of those nodes: vLLM makes a
+        placement group for its own workers. Raises HostLost where there is no such node.
         """
         ray = _ray()
         actor = ray.remote(EngineHost)
@@ -141,7 +141,10 @@ class Cluster:
         if share.spans > 1:
             strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
             options |= {"num_cpus": 0, "num_gpus": 0}
-            options |= {"scheduling_strategy": strategy(on, soft=False)} if on else {}
+            nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and _gpus(node) >= share.gpus]
+            if len(nodes) < share.spans:
+                raise HostLost(f"an engine needs {share}, and the cluster has {len(nodes)} such nodes now")
+            options["scheduling_strategy"] = strategy(nodes[number * share.spans % len(nodes)], soft=False)
         else:
             options["scheduling_strategy"] = "SPREAD"
         return Host(actor.options(**options).remote(order))
@@ -149,6 +152,10 @@ class Cluster:
     def gcs_address(self) -> str:
         """host:port at which processes join this cluster."""
         return str(_ray().get_runtime_context().gcs_address)
+
+
+def _gpus(node: dict[str, Any]) -> float:
+    return float(node["Resources"].get("GPU", 0.0))
 
 
 def usual_devices(nodes: Sequence[Node]) -> Devices:

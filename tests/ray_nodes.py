@@ -18,8 +18,8 @@ LOOPBACK = "127.0.0.2"
 class Nodes:
     """The running cluster. `address` is where drivers join, `dashboard` where its Jobs API answers."""
 
-    def __init__(self, cluster: Any) -> None:
-        self._cluster = cluster
+    def __init__(self, cluster: Any, folder: Path) -> None:
+        self._cluster, self.folder = cluster, folder
         self.address: str = cluster.address
         self.dashboard = f"http://{cluster.head_node.webui_url}"
         self.workers: list[Any] = []
@@ -59,7 +59,7 @@ def ray_nodes(workers: int, *, gpus: int, cpus: int = 1, dashboard: bool = False
         },
     )
     try:
-        nodes = Nodes(cluster)
+        nodes = Nodes(cluster, folder)
         for _ in range(workers):
             nodes.add(gpus=gpus, cpus=cpus)
         yield nodes

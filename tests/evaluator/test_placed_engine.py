@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +21,11 @@ from evaluator.placed_engine import placed_engine, share_of
 from evaluator.process import NO_LIMITS
 from evaluator.ray_cluster import Node, Share, joined, usual_devices
 from evaluator.types import Completion, Refusal, Request
+from settings import ROOT
 from tests.fakes.engine_program import engine_program
 from tests.fakes.streaming import Answers, assert_right, make_requests
 from tests.ray_nodes import Nodes, ray_nodes
+from tests.waiting import until
 
 LIMIT_S = 90.0
 
@@ -123,10 +126,7 @@ def test_a_lost_node_costs_its_unfinished_attempts_and_its_engine_comes_back_els
     assert sum(each.restarts for each in summary.replicas) == 1
     assert summary.requests_sent - summary.answered <= most_in_flight[0]
     assert all(each.answered > 50 for each in summary.replicas)
-    deadline = time.monotonic() + LIMIT_S
-    while engine_processes(tmp_path):
-        assert time.monotonic() < deadline, engine_processes(tmp_path)
-        time.sleep(0.1)
+    until(lambda: not engine_processes(tmp_path), within_s=LIMIT_S)
 
 
 def test_more_engines_than_there_is_room_for_wait_and_the_run_does_not(nodes: Nodes, tmp_path: Path) -> None:
@@ -158,6 +158,18 @@ def test_an_engine_that_does_not_start_fails_with_its_last_lines(nodes: Nodes, t
     with pytest.raises(EngineFailed, match="did not start") as failed:
         run_async(main())
     assert "no such model" in failed.value.log_tail
+
+
+def test_engines_end_with_the_process_that_asked_for_them_even_where_it_is_killed(nodes: Nodes, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.evaluator.test_placed_engine", nodes.address, str(tmp_path)]
+    driver = subprocess.Popen(command, cwd=ROOT)
+    try:
+        until(lambda: (tmp_path / "up").exists() or driver.poll() is not None, within_s=LIMIT_S)
+        assert len(engine_processes(tmp_path)) > 2, "the driver, a supervisor and its engine"
+    finally:
+        driver.kill()
+        driver.wait()
+    until(lambda: not engine_processes(tmp_path), within_s=LIMIT_S)
 
 
 def test_the_nodes_are_asked_what_they_really_have(nodes: Nodes) -> None:
@@ -202,3 +214,18 @@ def make_plan(*, device: str, tensor: int, pipeline: int) -> EnginePlan:
         kv_cache_bytes=GIB,
         reasons=(),
     )
+
+
+def drive(address: str, folder: Path) -> None:
+    """What a process does that is killed while its engines run."""
+
+    async def main() -> None:
+        async with placed_engine(make_launch(folder, replicas=1), address):
+            (folder / "up").touch()
+            await asyncio.sleep(600)
+
+    run_async(main())
+
+
+if __name__ == "__main__":
+    drive(sys.argv[1], Path(sys.argv[2]))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -199,6 +200,21 @@ def test_secrets_reach_the_command_and_are_shown_nowhere(make: MakeLauncher, tmp
     assert "s3cr3t" not in repr((ended, launcher.find(), lines(launcher, launched.id)))
     kept = [path for path in tmp_path.rglob("*") if path.is_file() and path != got]
     assert not [path for path in kept if b"s3cr3t" in path.read_bytes()]
+
+
+def test_a_ray_cluster_shows_and_keeps_no_secret_of_a_job(cluster: Nodes, tmp_path: Path) -> None:
+    with ray(cluster) as make_launcher:
+        launcher, got = make_launcher(), tmp_path / "got"
+        code = f"import os; open({str(got)!r}, 'w').write(os.environ['KEY_OF_TEST'])"
+        launched = launcher.start(order(launcher, code, KEY_OF_TEST="s3cr3t-of-ray"))
+        until(launcher, launched.id, LaunchState.FINISHED)
+    assert got.read_text() == "s3cr3t-of-ray"
+    for route in ("/api/jobs/", "/api/v0/runtime_envs?detail=1", "/api/v0/actors?detail=1"):
+        with urlopen(f"{cluster.dashboard}{route}", timeout=30) as answer:
+            assert b"s3cr3t-of-ray" not in answer.read()
+    kept = [path for path in cluster.folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert kept
+    assert not [path for path in kept if b"s3cr3t-of-ray" in path.read_bytes()]
 
 
 def test_nothing_is_known_of_what_was_never_started(make: MakeLauncher) -> None:

@@ -102,7 +102,7 @@ def estimate(recipe: Recipe, model: ModelConfig, *, gpu: bool, world: int | None
         freed_gradients=0 if gpu or keeps else sum(size for size in matrices if size < CPU_KEPT_BYTES),
         freed_tiles=tiles if shares_heap else 0,
         fragmented=shares_heap or (training.gradient_checkpointing and not gpu),
-        step=0 if gpu else CPU_STEP_COPIES * max(matrices),
+        step=0 if gpu else CPU_STEP_COPIES * max(matrices, default=0),
         rollouts_stay=stay,
     )
 

@@ -115,7 +115,7 @@ async def _with_own_engine(
 ) -> Prepared:
     say("reading the teacher")
     teacher = recipe.teacher
-    weights = await asyncio.to_thread(find_weights, _source_of(teacher, settings), teacher.revision, settings)
+    weights = await asyncio.to_thread(find_weights, teacher_source(teacher, settings), teacher.revision, settings)
     checkpoint, shape = weights.checkpoint, weights.shape
     assert checkpoint.path is not None
     rendered = await asyncio.to_thread(template.read_template(checkpoint.path).render, texts, recipe.prompts.system)
@@ -132,7 +132,7 @@ async def _with_own_engine(
     return Prepared(plan=plan, source=source, weights=weights, engine_plan=engine_plan)
 
 
-def _source_of(teacher: Teacher, settings: Settings) -> str:
+def teacher_source(teacher: Teacher, settings: Settings) -> str:
     """Where the teacher's weights are: a Hub id or a folder. Raises CheckpointRejected."""
     if not teacher.name.startswith(TRAINED_HERE):
         return teacher.name

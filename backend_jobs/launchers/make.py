@@ -8,6 +8,7 @@ from backend_jobs.dispatch import ChooseMachine
 from backend_jobs.launchers.local import LocalLauncher
 from backend_jobs.launchers.types import Launcher, LaunchRefused
 from backend_jobs.machine_choice import Choice, choose, need_of
+from backend_jobs.recipe_machines import choose_for_recipe
 from evaluator.devices import find_devices
 from evaluator.errors import PlanRejected
 from leaderboard.board import Board
@@ -16,6 +17,8 @@ from leaderboard.types import JobKind, JobRecord
 from settings import ROOT, Settings, whole_environment
 
 LOCAL, HF_JOBS, RAY = "local", "hf-jobs", "ray"
+SAME_FILES = (LOCAL, RAY)
+"""Places that read this machine's files: recipes, local checkpoints."""
 
 
 def make_launcher(name: str, settings: Settings) -> Launcher:
@@ -32,7 +35,7 @@ def make_launcher(name: str, settings: Settings) -> Launcher:
 
 def kinds_of(launcher: Launcher) -> tuple[JobKind, ...]:
     """What can run there: recipes name files, which another machine does not have."""
-    return tuple(JobKind) if launcher.name == LOCAL else (JobKind.EVALUATE,)
+    return tuple(JobKind) if launcher.name in SAME_FILES else (JobKind.EVALUATE,)
 
 
 def chooser(launcher: Launcher, settings: Settings, board: Board) -> ChooseMachine:
@@ -44,7 +47,9 @@ def chooser(launcher: Launcher, settings: Settings, board: Board) -> ChooseMachi
 
     def elsewhere(job: JobRecord) -> Choice:
         submission = job.submission
-        if submission.source and submission.source != submission.model:
+        if submission.kind is not JobKind.EVALUATE:
+            return choose_for_recipe(launcher.machines(), submission, settings)
+        if launcher.name not in SAME_FILES and submission.source and submission.source != submission.model:
             raise PlanRejected(
                 f"{submission.source} is a folder of this machine, which {launcher.name} cannot read: push it to the "
                 "Hub and submit it under its name there"

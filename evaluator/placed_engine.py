@@ -46,11 +46,11 @@ class PlacedServer:
 
     def served(self) -> Served:
         """As a stream asks it; one that is not there yet joins."""
-        return Served(endpoint=self.endpoint, alive=self.check_alive, restart=self.bring, joins=not self.here)
+        if self._here():
+            self._first = None
+        return Served(endpoint=self.endpoint, alive=self.check_alive, restart=self.bring, joins=not self._here())
 
-    @property
-    def here(self) -> bool:
-        """Whether it has ever answered."""
+    def _here(self) -> bool:
         return self.endpoint.base_url != NOWHERE
 
     def begin(self) -> asyncio.Task[Endpoint]:
@@ -59,9 +59,9 @@ class PlacedServer:
         return self._first
 
     async def bring(self) -> Endpoint:
-        """What `begin` asked for where that is still under way, else have it placed anew. Raises as `place`."""
+        """What `begin` asked for, where `served` said that it joins; else have it placed anew. Raises as `place`."""
         first, self._first = self._first, None
-        return await (first if first is not None and not self.here else self.place())
+        return await (first if first is not None else self.place())
 
     async def place(self) -> Endpoint:
         """Have it started on a node with room, however long that takes, instead of the one that was before.
@@ -72,6 +72,7 @@ class PlacedServer:
         """
         await self.close()
         self._failure, self._turn = None, self._turn + 1
+        self.endpoint = replace(self.endpoint, base_url=NOWHERE)
         which = f"engine-{self._number}-{self._turn}"
         order, name = replace(self._order, work=self._launch.work / which), f"{self._launch.work.name}/{which}"
         host = self._host = self._cluster.place(order, self._share, name=name, number=self._number)
@@ -132,7 +133,7 @@ class PlacedServer:
             self._watcher = None
         host, self._host = self._host, None
         if host is not None:
-            await host.stop(STOP_S if self.here and self._failure is None else STOP_UNPLACED_S)
+            await host.stop(STOP_S if self._here() and self._failure is None else STOP_UNPLACED_S)
 
 
 @asynccontextmanager

@@ -26,6 +26,8 @@ from backend_jobs.logs import log_to_stderr
 from backend_jobs.operation import Operation, limits
 from backend_jobs.preflight import Preflighter
 from backend_jobs.queue import StoreQueue
+from backend_jobs.rented_engine import PLACE as ENDPOINT
+from backend_jobs.rented_engine import sweep_quietly
 from backend_jobs.run_log import FileTrainingLog
 from backend_jobs.weights import resolve_model
 from leaderboard.api.application import build_root
@@ -50,6 +52,7 @@ from settings import Settings, read_settings
 LOG = logging.getLogger("app")
 KEEP_ALIVE_EVERY_S = 5.0
 OPEN_STREAMS_GRACE_S = 3
+SWEEP_EVERY_S = 3600.0
 
 
 def main() -> None:
@@ -63,8 +66,8 @@ def main() -> None:
     beats = Beats(store, queue, live)
     keeper = WorkerKeeper([sys.executable, "-m", "backend_jobs", "worker", "--store", settings.store], settings)
     clock = Clock()
-    if settings.has_engine and settings.own_worker:
-        if settings.demo:
+    if (settings.has_engine or settings.engine == ENDPOINT) and settings.own_worker:
+        if settings.demo and settings.has_engine:
             queue_demo(queue)
         clock.every(KEEP_ALIVE_EVERY_S, keeper.keep_alive, name="keep the worker alive")
     elif settings.own_worker:
@@ -74,6 +77,8 @@ def main() -> None:
         clock.every(COMPACT_EVERY_S, lambda: compact_quietly(store, board), name="write the tables people load")
         clock.every(REFRESH_S / 2, store.refresh, name="look for a newer version")
         clock.every(COMMIT_EVERY_S, beats.commit, name="commit the workers' beats")
+    if settings.engine == ENDPOINT:
+        clock.every(SWEEP_EVERY_S, lambda: sweep_quietly(settings, store), name="delete orphaned Endpoints")
     operation = Operation(settings, store, queue, live, keeper)
     operation.run(clock)
     clock.start()

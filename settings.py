@@ -30,6 +30,8 @@ GRADING_LIMIT_S = 5
 LAUNCHERS = ("local", "hf-jobs", "ray")
 MACHINES_AT_ONCE, MACHINE_HOURS = 4, 24.0
 JOBS_FOLDER = "/home/board/app"
+ENGINES = ("local", "endpoint")
+ENDPOINT_IMAGE = "vllm/vllm-openai:v0.31.0"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,12 +109,20 @@ class Settings:
     """Rented machines that may run at the same time."""
     machine_hours: float = MACHINE_HOURS
     """The longest that a rented machine may run; each gets a time limit of its own below that."""
-    jobs_namespace: str | None = None
-    """The account or organization that pays for Hugging Face Jobs."""
+    rent_namespace: str | None = None
+    """The account or organization that pays for Hugging Face Jobs and Inference Endpoints."""
     jobs_image: str | None = None
     """The image of those Jobs, which holds this program: `deploy/Dockerfile.gpu` makes one."""
     jobs_folder: str = JOBS_FOLDER
     """Where the program lies in that image."""
+    engine: str = "local"
+    """What serves a job's model: `local` starts vLLM where the worker is, `endpoint` rents an Inference Endpoint."""
+    endpoint_image: str = ENDPOINT_IMAGE
+    """The vLLM image of those Endpoints."""
+    endpoint_count: int = 1
+    """Endpoints of one job, all behind its one queue."""
+    endpoints_api: str | None = None
+    """Where Inference Endpoints are managed; None means Hugging Face's own address."""
     monthly_budget: float | None = None
     """Dollars that rented machines may cost in a month; None means no limit."""
     person_budget: float | None = None
@@ -172,9 +182,13 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         launcher=_choice(given, "OPEN_R1_LAUNCHER", LAUNCHERS),
         machines_at_once=_count(given, "OPEN_R1_MACHINES_AT_ONCE", MACHINES_AT_ONCE),
         machine_hours=_amount(given, "OPEN_R1_MACHINE_HOURS", MACHINE_HOURS),
-        jobs_namespace=given.get("OPEN_R1_JOBS_NAMESPACE"),
+        rent_namespace=given.get("OPEN_R1_RENT_NAMESPACE"),
         jobs_image=given.get("OPEN_R1_JOBS_IMAGE"),
         jobs_folder=given.get("OPEN_R1_JOBS_FOLDER", JOBS_FOLDER),
+        engine=_choice(given, "OPEN_R1_ENGINE", ENGINES) or ENGINES[0],
+        endpoint_image=given.get("OPEN_R1_ENDPOINT_IMAGE", ENDPOINT_IMAGE),
+        endpoint_count=_count(given, "OPEN_R1_ENDPOINT_COUNT", 1),
+        endpoints_api=_address(given, "OPEN_R1_ENDPOINTS_API"),
         monthly_budget=_dollars(given, "OPEN_R1_MONTHLY_BUDGET"),
         person_budget=_dollars(given, "OPEN_R1_PERSON_BUDGET"),
         machine=given.get("OPEN_R1_MACHINE"),

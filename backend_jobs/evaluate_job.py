@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from backend_jobs.weights import Weights, download, find_weights, with_templates
 from evaluator import template
@@ -42,6 +43,21 @@ CANCEL_POLL_S = 0.2
 OnProgress = Callable[[Mapping[str, Progress]], None]
 
 
+class EngineElsewhere(Protocol):
+    """Engines on other hardware, from the Hub's own copy of the weights. `backend_jobs/rented_engine.py` rents one."""
+
+    @property
+    def devices(self) -> Devices:
+        """The hardware to plan for."""
+        ...
+
+    def open(
+        self, checkpoint: Checkpoint, plan: EnginePlan, say: Callable[[str], None], cancelled: threading.Event
+    ) -> AbstractAsyncContextManager[RunningEngine]:
+        """The engine that answers, for as long as the block lasts."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ask:
     """What somebody wants measured. `model` is a Hub id, a local folder, or with `endpoint` a name that it serves."""
@@ -56,6 +72,8 @@ class Ask:
     devices: Devices | None = None
     """Hardware to plan for that is not here. None means what this machine has."""
     dollars_per_gpu_hour: float | None = None
+    elsewhere: EngineElsewhere | None = None
+    """What serves the weights instead of this machine, which then needs none of them."""
     priors: Priors = field(default_factory=dict)
     """How long earlier models thought about each problem."""
     parts: Parts | None = None
@@ -82,6 +100,7 @@ class Prepared:
     forecast: Forecast | None = None
     limits: Limits = NO_LIMITS
     engine: RunningEngine | None = None
+    elsewhere: EngineElsewhere | None = None
 
 
 def run_evaluation(
@@ -128,7 +147,8 @@ async def _run(
     checkpoint = prepared.checkpoint
     if prepared.weights is not None:
         checkpoint = await asyncio.to_thread(with_templates, checkpoint, settings)
-        await asyncio.to_thread(download, prepared.weights, settings, news.say, cancelled)
+        if prepared.elsewhere is None:
+            await asyncio.to_thread(download, prepared.weights, settings, news.say, cancelled)
     cancel = asyncio.Event()
     watcher = asyncio.create_task(watch(cancelled, cancel))
     journal_path = ask.journal or default_journal(settings, prepared.checkpoint)
@@ -175,7 +195,9 @@ async def _prepare(ask: Ask, settings: Settings, say: Callable[[str], None]) -> 
     facts = await asyncio.to_thread(local_prompt_facts, checkpoint.path, samples)
     plans = tuple(make_plans(checkpoint, loaded, options=ask.options, facts=facts))
     work = work_of([(each.plan, len(requests(each.plan, each.samples))) for each in plans], facts.tokens or 0)
-    devices = ask.devices if ask.devices is not None else await asyncio.to_thread(devices_of, settings)
+    devices = ask.elsewhere.devices if ask.elsewhere is not None else ask.devices
+    if devices is None:
+        devices = await asyncio.to_thread(devices_of, settings)
     engine_plan = plan_engine(
         weights.shape,
         devices=devices,
@@ -193,6 +215,7 @@ async def _prepare(ask: Ask, settings: Settings, say: Callable[[str], None]) -> 
         engine_plan=engine_plan,
         forecast=expected,
         limits=engine_limits(engine_plan, weights.shape, machine_memory(), work, expected),
+        elsewhere=ask.elsewhere,
     )
 
 
@@ -235,6 +258,8 @@ def _open_engine(
         return _as_it_is(prepared.engine)
     checkpoint, engine_plan = prepared.checkpoint, prepared.engine_plan
     assert engine_plan is not None
+    if prepared.elsewhere is not None:
+        return prepared.elsewhere.open(checkpoint, engine_plan, say, cancelled)
     return serve(checkpoint, engine_plan, settings, say, cancelled, prepared.limits)
 
 

@@ -12,6 +12,7 @@ from backend_jobs.evaluate_job import Ask, run_evaluation
 from backend_jobs.generate.job import generate
 from backend_jobs.generate.recipe import load_generate_recipe
 from backend_jobs.recipes import load_recipe
+from backend_jobs.rented_engine import rented_engine
 from backend_jobs.train import train
 from backend_jobs.training.events import (
     Alarm,
@@ -71,6 +72,7 @@ class JobRunner:
             patient=True,
             priors=length_priors(Board(store), submission.benchmarks),
             parts=StoreParts(store),
+            elsewhere=rented_engine(self._settings, store, record),
             options=Options(
                 run=submission.run,
                 attempts=trials.ATTEMPTS if submission.trial else submission.attempts,

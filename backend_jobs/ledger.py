@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from evaluator.errors import OpenR1Error
 from leaderboard.spending import SPENDING, Budget, SpendingBook, Spendings, Spent, spent_bytes, tally
 from leaderboard.store import Changes, Snapshot, Store, update
+from settings import Settings
 
 
 class BudgetReached(OpenR1Error):
@@ -21,6 +22,11 @@ class AlreadyRented(OpenR1Error):
     """Somebody else has a machine for this job, or had one of this name."""
 
     code = "already_rented"
+
+
+def budget_of(settings: Settings) -> Budget:
+    """What the settings let rented machines cost."""
+    return Budget(monthly=settings.monthly_budget, per_person=settings.person_budget)
 
 
 class Ledger:

@@ -14,11 +14,12 @@ from backend_jobs.clock import Clock
 from backend_jobs.dispatch import Dispatcher, Surroundings
 from backend_jobs.launchers.make import LOCAL, chooser, kinds_of, make_launcher
 from backend_jobs.leases import HUB_LEASE_S, LEASE_S
-from backend_jobs.ledger import Ledger
+from backend_jobs.ledger import Ledger, budget_of
 from backend_jobs.queue import StoreQueue
+from backend_jobs.rented_engine import sweep_here
 from leaderboard.board import Board
 from leaderboard.live import FileLive
-from leaderboard.spending import Budget, SpendingBook, money
+from leaderboard.spending import SpendingBook, money
 from leaderboard.stores import is_on_the_hub, open_store
 from settings import LAUNCHERS, Settings
 
@@ -26,12 +27,16 @@ TURN_S, HUB_TURN_S = 2.0, 5.0
 
 
 def add_parser(of: argparse._SubParsersAction[argparse.ArgumentParser], settings: Settings) -> None:
-    """`dispatch [--once] [--launcher L] [--store S]` and `costs [--store S] [--json]`."""
+    """`dispatch [--once] [--launcher L] [--store S]`, `sweep` and `costs [--store S] [--json]`."""
     verb = of.add_parser("dispatch", help="start a machine for every job that waits, and look after it")
     verb.add_argument("--launcher", choices=LAUNCHERS, default=settings.launcher or LOCAL, help="where (%(default)s)")
     verb.add_argument("--once", action="store_true", help="stop as soon as no machine runs and none may start")
     verb.add_argument("--store", default=settings.store, metavar="S", help="the board's store (%(default)s)")
     verb.set_defaults(run=dispatch)
+    sweep_verb = of.add_parser("sweep", help="delete the board's Inference Endpoints that no running job needs")
+    sweep_verb.add_argument("--store", default=settings.store, metavar="S", help="the board's store (%(default)s)")
+    sweep_verb.add_argument("--json", action="store_true", help="make the last line one JSON object")
+    sweep_verb.set_defaults(run=sweep)
     costs_verb = of.add_parser("costs", help="what rented machines cost this month, beside the budgets")
     costs_verb.add_argument("--store", default=settings.store, metavar="S", help="the board's store (%(default)s)")
     costs_verb.add_argument("--json", action="store_true", help="make the last line one JSON object")
@@ -88,9 +93,12 @@ def make_dispatcher(settings: Settings, place: str) -> Dispatcher:
     )
 
 
-def budget_of(settings: Settings) -> Budget:
-    """What the settings let rented machines cost."""
-    return Budget(monthly=settings.monthly_budget, per_person=settings.person_budget)
+def sweep(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    """Delete what was left behind."""
+    settings = replace(settings, store=options.store)
+    return {
+        "deleted": sweep_here(settings, open_store(options.store, settings)) or "nothing: all belong to running jobs"
+    }
 
 
 def costs(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:

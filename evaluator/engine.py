@@ -51,10 +51,12 @@ class RunningEngine:
     facts: EngineFacts
     local: tuple[OwnServer, ...] = ()
     others: tuple[Endpoint, ...] = ()
+    alive: Callable[[], None] = lambda: None
+    """Of given servers: raises EngineFailed once they may no longer be asked."""
 
     def servers(self) -> tuple[Served, ...]:
         """What a stream asks."""
-        given = (Served(endpoint=each) for each in (self.endpoint, *self.others))
+        given = (Served(endpoint=each, alive=self.alive) for each in (self.endpoint, *self.others))
         return tuple(server.served() for server in self.local) or tuple(given)
 
     @contextmanager

@@ -274,7 +274,10 @@ class GradeInput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineFacts:
-    """What really served the completions, read back from the running engine; None where it cannot be known."""
+    """What really served the completions, read back from the running engine; None where it cannot be known.
+
+    `machine` is what a rented one is called, with its place, and `image` the container that was asked for there.
+    """
 
     engine: str | None = None
     version: str | None = None
@@ -284,6 +287,8 @@ class EngineFacts:
     max_model_len: int | None = None
     quantization: str | None = None
     replicas: int | None = None
+    machine: str | None = None
+    image: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

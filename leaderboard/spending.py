@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from evaluator.types import to_json
 from leaderboard.store import Snapshot, Store, StoreUnusable, checked_name
+from leaderboard.versions import SPENT, upgraded
 
 SPENDING = "spending/"
 MINUTE_S = 60.0
@@ -47,6 +48,8 @@ class Spent:
     ended_at: str | None = None
     running_s: float = 0.0
     state: str = "running"
+    schema: int = 1
+    """See `leaderboard/versions.py`."""
 
     @property
     def name(self) -> str:
@@ -174,6 +177,6 @@ _SPENT = TypeAdapter(Spent)
 def _read(snapshot: Snapshot, name: str) -> Spent:
     """A record that cannot be read must stop new starts: nobody knows what is left of the budget."""
     try:
-        return _SPENT.validate_json(snapshot.read(name), strict=True)
+        return _SPENT.validate_json(upgraded(snapshot.read(name), SPENT), strict=True)
     except ValidationError as error:
         raise StoreUnusable(f"{name} does not say what was spent ({error.error_count()} faults): repair it") from error

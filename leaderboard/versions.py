@@ -53,7 +53,8 @@ TRIALS = Shape(name="trial", version=2, steps={1: _trials_1})
 HIDDEN = Shape(name="hidden result", version=1, steps={})
 AUDIT = Shape(name="entry of the audit trail", version=1, steps={})
 REPORT = Shape(name="dataset report", version=1, steps={})
-SHAPES = (RESULT, REQUEST, TRIALS, HIDDEN, AUDIT, REPORT)
+SPENT = Shape(name="record of a rented machine", version=1, steps={})
+SHAPES = (RESULT, REQUEST, TRIALS, HIDDEN, AUDIT, REPORT, SPENT)
 
 
 def upgraded(content: bytes, shape: Shape) -> bytes:

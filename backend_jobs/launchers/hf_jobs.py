@@ -175,7 +175,7 @@ def _told(what: str, *, starting: bool = False) -> Iterator[None]:
             raise LaunchNotFound(f"the Hub knows no Job {what}") from error
         if status in OF_OURS or status == 404:
             raise LaunchRefused(
-                f"the Hub refuses {what} (HTTP {status}: {said[:300]}): check OPEN_R1_JOBS_NAMESPACE, its credit, and "
+                f"the Hub refuses {what} (HTTP {status}: {said[:300]}): check OPEN_R1_RENT_NAMESPACE, its credit, and "
                 "that HF_TOKEN may run Jobs there"
             ) from error
         raise LauncherUnreachable(f"the Hub answers HTTP {status} for {what}; asked again later") from error

@@ -70,7 +70,7 @@ def _hf_jobs(settings: Settings) -> Launcher:
         )
     wanted = {
         "HF_TOKEN": settings.hub_token,
-        "OPEN_R1_JOBS_NAMESPACE": settings.jobs_namespace,
+        "OPEN_R1_RENT_NAMESPACE": settings.rent_namespace,
         "OPEN_R1_JOBS_IMAGE": settings.jobs_image,
     }
     missing = [name for name, value in wanted.items() if not value]
@@ -78,7 +78,7 @@ def _hf_jobs(settings: Settings) -> Launcher:
         raise LaunchRefused(f"Hugging Face Jobs need {', '.join(missing)}; docs/machines.md says what each is")
     return HfJobsLauncher(
         token=settings.hub_token,
-        namespace=settings.jobs_namespace or "",
+        namespace=settings.rent_namespace or "",
         board=board_label(settings.store),
         image=settings.jobs_image or "",
         folder=settings.jobs_folder,

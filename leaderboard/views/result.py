@@ -235,6 +235,8 @@ def _settings(row: ResultRow) -> Html:
     served = {
         "engine": " ".join(filter(None, (engine.engine, engine.version))) or None,
         "device": engine.device,
+        "machine": engine.machine,
+        "image": engine.image,
         "tensor parallel size": engine.tensor_parallel_size,
         "servers": engine.replicas,
         "number format": engine.dtype,

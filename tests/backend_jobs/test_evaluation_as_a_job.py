@@ -64,7 +64,7 @@ def dispatching(hub: FakeHub, folder: Path) -> Iterator[subprocess.Popen[bytes]]
     environment = {**os.environ, "HF_ENDPOINT": hub.root, "HF_TOKEN": "hf_alice", "HF_HUB_DISABLE_XET": "1"}
     environment |= {"HF_HOME": str(folder / "hf"), "OPEN_R1_DATA": str(folder / "board")}
     environment |= {
-        "OPEN_R1_JOBS_NAMESPACE": "alice",
+        "OPEN_R1_RENT_NAMESPACE": "alice",
         "OPEN_R1_JOBS_IMAGE": "registry/worker:1",
         "OPEN_R1_JOBS_FOLDER": str(ROOT),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -11,6 +12,13 @@ from tests.fakes.hub_server import FakeHub, refusal
 
 SPACE = "/api/{kind:spaces}/{owner}/{name}"
 NOW = "2026-01-01T00:00:00.000Z"
+HARDWARE = (
+    ("intel-spr", 1, 0.03, "available"),
+    ("nvidia-l4", 1, 0.8, "available"),
+    ("nvidia-l40s", 1, 1.8, "not_available"),
+    ("nvidia-a100", 1, 2.5, "low_availability"),
+    ("nvidia-h200", 8, 40.0, "available"),
+)
 
 
 def add_routes(router: web.UrlDispatcher, hub: FakeHub) -> None:
@@ -27,9 +35,25 @@ def add_routes(router: web.UrlDispatcher, hub: FakeHub) -> None:
     router.add_post("/v2/endpoint/{namespace}", endpoints.create)
     router.add_get("/v2/endpoint/{namespace}", endpoints.all)
     router.add_get("/v2/endpoint/{namespace}/{name}", endpoints.one)
+    router.add_get("/v2/provider/{namespace}", endpoints.hardware)
     router.add_delete("/v2/endpoint/{namespace}/{name}", endpoints.delete)
     router.add_post("/v2/endpoint/{namespace}/{name}/{action:pause|resume|scale-to-zero}", endpoints.act)
     hub.jobs, hub.endpoints = jobs, endpoints
+
+
+def _compute(kind: str, count: int, price: float, status: str) -> dict[str, Any]:
+    return {
+        "id": f"aws-us-east-1-{kind}-x{count}",
+        "accelerator": "gpu" if kind.startswith("nvidia") else "cpu",
+        "instanceType": kind,
+        "instanceSize": f"x{count}",
+        "architecture": kind,
+        "numAccelerators": count,
+        "memoryGb": 30,
+        "pricePerHour": price,
+        "status": status,
+        "quota": {"maxAccelerators": 8, "usedAccelerators": 0},
+    }
 
 
 class _Spaces:
@@ -69,12 +93,16 @@ class _Spaces:
 
 
 class Endpoints:
-    """Inference Endpoints by name. A test moves `endpoints[name]["status"]` on, to `running` with a `url`."""
+    """Inference Endpoints by name. A test moves `endpoints[name]["status"]` on, to `running` with a `url`.
+
+    Where `serve` gives an address, a new one runs there at once.
+    """
 
     def __init__(self, hub: FakeHub) -> None:
         self._hub = hub
         self.endpoints: dict[str, dict[str, Any]] = {}
         self.deleted: list[str] = []
+        self.serve: Callable[[dict[str, Any]], str | None] = lambda _: None
 
     async def create(self, request: web.Request) -> web.Response:
         self._hub.writer(request, request.match_info["namespace"])
@@ -82,7 +110,11 @@ class Endpoints:
         if asked["name"] in self.endpoints:
             raise refusal(409, None, "an endpoint of this name exists")
         status = {"state": "initializing", "createdAt": NOW, "updatedAt": NOW}
-        self.endpoints[asked["name"]] = asked | {"status": status}
+        if (url := self.serve(asked)) is not None:
+            status |= {"state": "running", "url": url}
+        image = next(iter(asked["model"]["image"].values()))
+        made = asked | {"status": status, "healthRoute": image.get("healthRoute") or "/health"}
+        self.endpoints[asked["name"]] = made
         return web.json_response(self.endpoints[asked["name"]])
 
     async def all(self, _: web.Request) -> web.Response:
@@ -90,6 +122,11 @@ class Endpoints:
 
     async def one(self, request: web.Request) -> web.Response:
         return web.json_response(self._endpoint(request))
+
+    async def hardware(self, _: web.Request) -> web.Response:
+        computes = [_compute(kind, count, price, status) for kind, count, price, status in HARDWARE]
+        regions = [{"name": "us-east-1", "computes": computes}]
+        return web.json_response({"vendors": [{"name": "aws", "regions": regions}]})
 
     async def delete(self, request: web.Request) -> web.Response:
         self._hub.writer(request, request.match_info["namespace"])

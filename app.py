@@ -6,7 +6,7 @@ import argparse
 import logging
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from backend_jobs.demo import queue_demo
 from backend_jobs.hooks import Hooks
 from backend_jobs.keeper import WorkerKeeper
 from backend_jobs.leases import HUB_LEASE_S, LEASE_S
+from backend_jobs.ledger import budget_of, known_spendings
 from backend_jobs.logs import log_to_stderr
 from backend_jobs.operation import Operation, limits
 from backend_jobs.preflight import Preflighter
@@ -43,6 +44,7 @@ from leaderboard.operate_routes import operate_routes
 from leaderboard.pages.frame import PageContext
 from leaderboard.pages.site import build_page, mount_page
 from leaderboard.references import published_scores
+from leaderboard.spending import SpendingBook, Spendings
 from leaderboard.stores import is_on_the_hub, open_store
 from leaderboard.submissions import check_submission
 from leaderboard.types import JobRecord
@@ -82,7 +84,9 @@ def main() -> None:
     operation = Operation(settings, store, queue, live, keeper)
     operation.run(clock)
     clock.start()
-    site = watched(build_site(settings, board, queue, live, beats, operation.desk), operation)
+    book = SpendingBook(store, budget_of(settings))
+    page = build_site(settings, board, queue, live, beats, operation.desk, lambda: known_spendings(book))
+    site = watched(page, operation)
     LOG.info("the board: http://%s:%d", "127.0.0.1" if settings.host == "0.0.0.0" else settings.host, settings.port)
     try:
         serve(site, settings)
@@ -98,6 +102,7 @@ def build_site(
     live: LiveBoard,
     beats: BeatDesk | None = None,
     operator: OperatorDesk | None = None,
+    spending: Callable[[], Spendings | None] = lambda: None,
 ) -> Starlette:
     """The page and the API over one board, as one application."""
     local_mode = settings.space is None
@@ -130,6 +135,7 @@ def build_site(
         identify=identify,
         operator=operator,
         desk=desk,
+        spending=spending,
     )
     mount_page(root, build_page(context), files)
     root.add_middleware(SameOrigin)

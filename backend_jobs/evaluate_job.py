@@ -291,7 +291,8 @@ async def serve(
         )
         where = placed_engine(launch, settings.ray_address) if settings.ray_address else local_engine(launch)
         async with where as engine:
-            yield engine
+            rented = replace(engine.facts, machine=settings.machine, dollars_per_hour=settings.dollars_per_hour)
+            yield replace(engine, facts=rented)
     except BaseException:
         shutil.rmtree(served, ignore_errors=True)
         raise

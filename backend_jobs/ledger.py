@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from evaluator.errors import OpenR1Error
 from leaderboard.spending import SPENDING, Budget, SpendingBook, Spendings, Spent, spent_bytes, tally
-from leaderboard.store import Changes, Snapshot, Store, update
+from leaderboard.store import Changes, Snapshot, Store, StoreUnusable, update
 from settings import Settings
 
 
@@ -27,6 +27,14 @@ class AlreadyRented(OpenR1Error):
 def budget_of(settings: Settings) -> Budget:
     """What the settings let rented machines cost."""
     return Budget(monthly=settings.monthly_budget, per_person=settings.person_budget)
+
+
+def known_spendings(book: SpendingBook) -> Spendings | None:
+    """The month so far, for a page; None while the store cannot tell."""
+    try:
+        return book.look()
+    except StoreUnusable:
+        return None
 
 
 class Ledger:

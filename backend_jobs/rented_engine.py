@@ -325,6 +325,7 @@ def arguments(plan: EnginePlan, served_name: str) -> list[str]:
 
 def _facts(told: EngineFacts, rent: Rent, plan: EnginePlan) -> EngineFacts:
     """What the servers tell, and what was ordered for them."""
+    price = rent.instance.machine.dollars_per_hour
     return replace(
         told,
         machine=f"{PLACE} {rent.instance.machine.name}",
@@ -333,6 +334,7 @@ def _facts(told: EngineFacts, rent: Rent, plan: EnginePlan) -> EngineFacts:
         device=plan.device,
         dtype="bfloat16",
         replicas=rent.count * plan.replicas,
+        dollars_per_hour=None if price is None else rent.count * price,
     )
 
 

@@ -276,7 +276,8 @@ class GradeInput:
 class EngineFacts:
     """What really served the completions, read back from the running engine; None where it cannot be known.
 
-    `machine` is what a rented one is called, with its place, and `image` the container that was asked for there.
+    `machine` is what a rented one is called, with its place, `image` the container that was asked for there, and
+    `dollars_per_hour` what all its servers together cost.
     """
 
     engine: str | None = None
@@ -289,6 +290,7 @@ class EngineFacts:
     replicas: int | None = None
     machine: str | None = None
     image: str | None = None
+    dollars_per_hour: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

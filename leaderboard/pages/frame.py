@@ -16,6 +16,7 @@ from leaderboard.desk import OperatorDesk
 from leaderboard.preflight import SubmissionDesk
 from leaderboard.runs import TrainingLog
 from leaderboard.site_routes import ASSETS, asset_link
+from leaderboard.spending import Spendings
 from leaderboard.types import JobRecord, Status
 from leaderboard.views import shell
 from leaderboard.views.markup import Html
@@ -43,6 +44,8 @@ class PageContext:
     """Who has signed in, by the session of their request."""
     operator: OperatorDesk | None = None
     """What maintainers see and change; None where the board is only shown."""
+    spending: Callable[[], Spendings | None] = lambda: None
+    """What rented machines cost this month; None where it cannot be read now."""
     desk: SubmissionDesk | None = None
     """Looks at a form while it is typed; None where forms are checked at submission alone."""
 

@@ -14,6 +14,7 @@ from leaderboard.types import JobRecord, Status
 from leaderboard.views import queue as queue_view
 from leaderboard.views import shell
 from leaderboard.views.markup import NOTHING, Html
+from leaderboard.views.money import Money
 from leaderboard.visitors import Visitor, not_theirs
 
 QUEUE_REFRESH_S = 2.0
@@ -29,11 +30,13 @@ def queue_page(page: gr.Blocks, context: PageContext) -> None:
     def render(job_id: str | None, request: gr.Request) -> Html:
         jobs = context.queue.jobs()
         rows = {row.plan_key: row for row in context.board.rows()}
+        who = visitor(context, request)
         return queue_view.queue_page(
             jobs,
             live_states(context, jobs),
             rows,
-            may_act=visitor(context, request) is not None,
+            may_act=who is not None,
+            money=Money(context.spending(), who.name if who else None),
             asked=job_id,
             trials=_trials(context, jobs, job_id),
         )

@@ -30,6 +30,7 @@ from leaderboard.views.markup import (
     progress_bar,
     short_commit,
 )
+from leaderboard.views.money import Money
 
 STATUS_WORDS = {
     Status.PENDING: "waiting",
@@ -54,23 +55,26 @@ def queue_page(
     may_act: bool,
     asked: str | None = None,
     trials: Mapping[str, Sequence[Trial]] | None = None,
+    money: Money = Money(),  # noqa: B008  (frozen)
 ) -> Html:
     """Every job, running ones first, then those that wait in their order, then those that ended, newest first.
 
     `jobs` come newest submission first; `rows` are published results by plan key. `asked` is the job that a link named:
-    it is marked, and its run drawn. `may_act` shows the buttons; `trials` are what trials came to, by job.
+    it is marked, and its run drawn. `may_act` shows the buttons; `trials` are what trials came to, by job; `money` is
+    what rented machines cost.
     """
     if not jobs:
         empty = fill('Nothing has been asked for yet. <a href="{link}">Submit a model</a>.', link=page_link("submit"))
-        return fill("{heading}{notice}", heading=_heading(), notice=notice(empty))
+        return fill("{heading}{money}{notice}", heading=_heading(), money=money.month(), notice=notice(empty))
     running = [job for job in jobs if job.status is Status.RUNNING]
     waiting = [job for job in reversed(jobs) if job.status is Status.PENDING]
     ended = [job for job in jobs if job.status not in (Status.RUNNING, Status.PENDING)]
-    card = _Card(live=live, rows=rows, may_act=may_act, asked=asked, trials=trials or {})
+    card = _Card(live=live, rows=rows, may_act=may_act, asked=asked, trials=trials or {}, money=money)
     waits = _waits(waiting, running, jobs, live)
     return fill(
-        "{heading}{unknown}{running}{waiting}{ended}",
+        "{heading}{money}{unknown}{running}{waiting}{ended}",
         heading=_heading(),
+        money=money.month(),
         unknown=_unknown_job(asked, jobs),
         running=_section("Running", "running", [card.show(job) for job in running], "No job is running."),
         waiting=_section(
@@ -131,19 +135,21 @@ class _Card:
         may_act: bool,
         asked: str | None,
         trials: Mapping[str, Sequence[Trial]],
+        money: Money,
     ) -> None:
         self.live = live
         self.rows = rows
         self.may_act = may_act
         self.asked = asked
         self.trials = trials
+        self.money = money
 
     def show(self, job: JobRecord, position: int | None = None, wait_s: float | None = None) -> Html:
         asked = job.submission.id == self.asked
         state = self.live.get(job.submission.id) if job.status is Status.RUNNING else None
         return fill(
             '<li class="job {status}{asked}" data-key="{id}"{scroll}>'
-            "{head}{about}{trial}{state}{charts}{failure}{results}{tried}{next}{buttons}</li>",
+            "{head}{about}{cost}{trial}{state}{charts}{failure}{results}{tried}{next}{buttons}</li>",
             status=STATUS_WORDS[job.status],
             asked=" asked" if asked else "",
             scroll=Html(" data-scroll-here") if asked else NOTHING,
@@ -154,6 +160,7 @@ class _Card:
             tried=trial_section(self.trials.get(job.submission.id, ())),
             next=next_steps(job),
             about=_about(job),
+            cost=self.money.of_job(job.submission.id),
             state=_live(job, state),
             failure=_failure(job.failure),
             results=self._results(job),

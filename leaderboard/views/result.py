@@ -10,6 +10,7 @@ from evaluator.differences import differences, standard_plan
 from evaluator.grading import GRADER_VERSION
 from evaluator.types import EvalPlan, Verdict
 from leaderboard.charts import interval_bar
+from leaderboard.spending import money
 from leaderboard.types import ResultRow
 from leaderboard.views.markup import (
     NOTHING,
@@ -192,9 +193,20 @@ def _counts(row: ResultRow) -> Html:
                 "tokens per completion, mean": count(row.mean_completion_tokens),
                 "tokens in all": count(row.completion_tokens),
                 "time, wall clock": duration(row.wall_seconds),
+                **_cost(row),
             }
         ),
     )
+
+
+def _cost(row: ResultRow) -> dict[str, str]:
+    """What answering cost on a rented machine. Its start, and other attempts at the job, are in the queue's sum."""
+    price = row.engine.dollars_per_hour
+    if price is None:
+        return {}
+    dollars = price * row.wall_seconds / 3600
+    tokens = f", {money(1e6 * dollars / row.completion_tokens)} a million tokens" if row.completion_tokens else ""
+    return {"cost of that time": f"{money(dollars)} at {money(price)} an hour{tokens}"}
 
 
 def reproduce_command(row: ResultRow, source: str | None = None) -> str:
@@ -235,8 +247,8 @@ def _settings(row: ResultRow) -> Html:
     served = {
         "engine": " ".join(filter(None, (engine.engine, engine.version))) or None,
         "device": engine.device,
-        "machine": engine.machine,
-        "image": engine.image,
+        **({"machine": engine.machine} if engine.machine else {}),
+        **({"image": engine.image} if engine.image else {}),
         "tensor parallel size": engine.tensor_parallel_size,
         "servers": engine.replicas,
         "number format": engine.dtype,

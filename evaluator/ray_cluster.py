@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from evaluator.devices import Devices, find_devices
+from evaluator.devices import GIB, Devices, find_devices
 from evaluator.engine_host import EngineHost, HostOrder, Started
 from evaluator.errors import EngineFailed, PlanRejected
 from settings import ROOT
@@ -169,7 +169,9 @@ def usual_devices(nodes: Sequence[Node]) -> Devices:
         devices = node.devices
         count = int(min(devices.count, node.gpus)) if devices.kind == "cuda" else int(node.cpus)
         if count:
-            kind = Devices(kind=devices.kind, name=devices.name, count=count, memory_bytes=devices.memory_bytes)
+            # Equal machines tell a few bytes more or less of memory.
+            memory = devices.memory_bytes if devices.kind == "cuda" else devices.memory_bytes // GIB * GIB
+            kind = Devices(kind=devices.kind, name=devices.name, count=count, memory_bytes=memory)
             groups[kind] += 1
     if not groups:
         raise PlanRejected("the Ray cluster has no node with a free GPU or CPU to give: start its nodes with some")

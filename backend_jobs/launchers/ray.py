@@ -85,7 +85,8 @@ class RayLauncher:
             return there
         command = [self._python, "-m", "backend_jobs.launchers.ray_runner", str(order.timeout_s), *order.arguments]
         with tempfile.TemporaryDirectory() as folder, _told(f"{job_id} on {order.machine}", starting=True):
-            environment = {**order.environment, "PYTHONPATH": self._folder}
+            # Its engines run on the node whose GPUs it holds: asked of the cluster, they would wait for themselves.
+            environment = {"OPEN_R1_RAY": "", **order.environment, "PYTHONPATH": self._folder}
             # With the key: nodes keep one folder per content, and each job removes its own.
             held = {"key": job_id, "environment": dict(order.secrets)}
             (Path(folder) / SECRETS).write_text(json.dumps(held), encoding="utf-8")

@@ -205,7 +205,7 @@ def test_secrets_reach_the_command_and_are_shown_nowhere(make: MakeLauncher, tmp
 def test_a_ray_cluster_shows_and_keeps_no_secret_of_a_job(cluster: Nodes, tmp_path: Path) -> None:
     with ray(cluster) as make_launcher:
         launcher, got = make_launcher(), tmp_path / "got"
-        code = f"import os; open({str(got)!r}, 'w').write(os.environ['KEY_OF_TEST'])"
+        code = f"import os; open({str(got)!r}, 'w').write(os.environ['KEY_OF_TEST'] + os.environ['OPEN_R1_RAY'])"
         launched = launcher.start(order(launcher, code, KEY_OF_TEST="s3cr3t-of-ray"))
         until(launcher, launched.id, LaunchState.FINISHED)
     assert got.read_text() == "s3cr3t-of-ray"

@@ -40,9 +40,9 @@ class MemoryEstimate:
 
     `rollouts` are the keys and values of the answers being drawn, or what vLLM is given beside the trainer. Of the
     gradients of the step before, `freed_gradients` stay with the process although they are freed, and so do tiles of
-    logits, `freed_tiles`, while the layers go backward. `fragmented`: activations and gradients do not find room in
-    what the others have left, as they come in turn (activations that are computed again) or lie between tiles. `step`
-    is what the optimizer needs beside its state while it steps.
+    logits, `freed_tiles`, while the layers go backward. `fragmented`: activations that are computed again and gradients
+    come in turn, and so neither finds room in what the other has left. `step` is what the optimizer needs beside its
+    state while it steps.
     """
 
     weights: int
@@ -87,7 +87,6 @@ def estimate(recipe: Recipe, model: ModelConfig, *, gpu: bool, world: int | None
     rollouts, stay = _rollouts(recipe, model, gpu=gpu)
     keeps = training.accumulate > 1 or sharding in SHARES_OPTIMIZER
     tiles = 0 if gpu else _tiles(recipe, model, gpu=gpu)
-    shares_heap = 0 < tiles < CPU_TILES * CPU_KEPT_BYTES
     matrices = [FP32 * size for size in trained_matrices(model, recipe.lora)]
     return MemoryEstimate(
         weights=weights,
@@ -100,8 +99,8 @@ def estimate(recipe: Recipe, model: ModelConfig, *, gpu: bool, world: int | None
         fixed=GPU_FIXED if gpu else CPU_FIXED,
         kept_gradients=gradients if keeps else 0,
         freed_gradients=0 if gpu or keeps else sum(size for size in matrices if size < CPU_KEPT_BYTES),
-        freed_tiles=tiles if shares_heap else 0,
-        fragmented=shares_heap or (training.gradient_checkpointing and not gpu),
+        freed_tiles=tiles if tiles < CPU_TILES * CPU_KEPT_BYTES else 0,
+        fragmented=training.gradient_checkpointing and not gpu,
         step=0 if gpu else CPU_STEP_COPIES * max(matrices, default=0),
         rollouts_stay=stay,
     )

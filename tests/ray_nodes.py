@@ -42,7 +42,7 @@ class Nodes:
 def ray_nodes(workers: int, *, gpus: int, cpus: int = 1, dashboard: bool = False) -> Iterator[Nodes]:
     """A head without anything to give, and `workers` nodes of so many GPUs each."""
     folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))  # its sockets' paths must stay short
-    wanted = {"RAY_TMPDIR": str(folder), "RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_MEMORY_MONITOR": "1"}
+    wanted = {"RAY_TMPDIR": str(folder), "RAY_USAGE_STATS_ENABLED": "0", "RAY_memory_monitor_refresh_ms": "0"}
     before = {name: os.environ.get(name) for name in wanted}
     os.environ |= wanted
     from ray.cluster_utils import Cluster

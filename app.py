@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from backend_jobs.beats import COMMIT_EVERY_S, Beats
 from backend_jobs.clock import Clock
 from backend_jobs.compaction import COMPACT_EVERY_S, compact_quietly
-from backend_jobs.demo import queue_demo
+from backend_jobs.demo import Demonstration
 from backend_jobs.hooks import Hooks
 from backend_jobs.keeper import WorkerKeeper
 from backend_jobs.leases import HUB_LEASE_S, LEASE_S
@@ -37,7 +37,7 @@ from leaderboard.board import Board
 from leaderboard.board_files import BoardFiles
 from leaderboard.contracts import BeatDesk, JobQueue, LiveBoard
 from leaderboard.desk import OperatorDesk
-from leaderboard.hub_store import REFRESH_S
+from leaderboard.hub_store import REFRESH_S, HubStore
 from leaderboard.live import FileLive
 from leaderboard.login import LoginSettings, SameOrigin, install_login
 from leaderboard.operate_routes import operate_routes
@@ -53,6 +53,8 @@ from settings import Settings, read_settings
 
 LOG = logging.getLogger("app")
 KEEP_ALIVE_EVERY_S = 5.0
+DEMO_EVERY_S = 30.0
+STORAGE_EVERY_S = 3600.0
 OPEN_STREAMS_GRACE_S = 3
 SWEEP_EVERY_S = 3600.0
 
@@ -70,14 +72,15 @@ def main() -> None:
     clock = Clock()
     if (settings.has_engine or settings.engine == ENDPOINT) and settings.own_worker:
         if settings.demo and settings.has_engine:
-            queue_demo(queue)
+            clock.every(DEMO_EVERY_S, Demonstration(queue).turn, name="queue the demonstration")
         clock.every(KEEP_ALIVE_EVERY_S, keeper.keep_alive, name="keep the worker alive")
     elif settings.own_worker:
         LOG.warning("no engine environment here: jobs wait for a worker on another machine (scripts/install.sh engine)")
     board = Board(store, published_scores())
-    if remote:
+    if isinstance(store, HubStore):
+        clock.every(STORAGE_EVERY_S, store.measure, name="measure the dataset")
         clock.every(COMPACT_EVERY_S, lambda: compact_quietly(store, board), name="write the tables people load")
-        clock.every(REFRESH_S / 2, store.refresh, name="look for a newer version")
+        clock.every(REFRESH_S / 2, store.version, name="look for a newer version")
         clock.every(COMMIT_EVERY_S, beats.commit, name="commit the workers' beats")
     if settings.engine == ENDPOINT:
         clock.every(SWEEP_EVERY_S, lambda: sweep_quietly(settings, store), name="delete orphaned Endpoints")

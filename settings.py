@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent
 JOBS_A_DAY, JOBS_AT_ONCE, LONGEST_QUEUE = 4, 2, 200
 DISK_RESERVE_GB = 2.0
 ANCHOR_DAYS = 7.0
+BACKUP_HOURS, BACKUPS_KEPT = 24.0, 7
 GRADING_LIMIT_S = 5
 LAUNCHERS = ("local", "hf-jobs", "ray")
 MACHINES_AT_ONCE, MACHINE_HOURS = 4, 24.0
@@ -92,6 +93,14 @@ class Settings:
     """Kept free on the data folder's disk: below it old downloads are removed, and the board is not ready."""
     grading_limit_s: int = GRADING_LIMIT_S
     """CPU seconds for one answer that sympy must work out; six times as many at the second try. It moves no verdict."""
+    hub_storage_gb: float | None = None
+    """What the store's dataset may take on the Hub: near it an alert is sent; None is not judged."""
+    backup_dir: Path | None = None
+    """Where the board is backed up to by itself; None: nowhere. Best on another disk."""
+    backup_hours: float = BACKUP_HOURS
+    """Hours between two backups."""
+    backups_kept: int = BACKUPS_KEPT
+    """So many of the newest stay."""
     anchor_model: str | None = None
     """A model that is measured again and again, so that a drift of this board is noticed; None: none is."""
     anchor_benchmarks: tuple[str, ...] = ("aime_2024",)
@@ -174,6 +183,10 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         longest_queue=_count(given, "OPEN_R1_LONGEST_QUEUE", LONGEST_QUEUE),
         disk_reserve_gb=_amount(given, "OPEN_R1_DISK_RESERVE_GB", DISK_RESERVE_GB),
         grading_limit_s=_count(given, "OPEN_R1_GRADING_LIMIT_S", GRADING_LIMIT_S),
+        hub_storage_gb=_amount(given, "OPEN_R1_HUB_STORAGE_GB", 0.0) or None,
+        backup_dir=Path(given["OPEN_R1_BACKUP_DIR"]).resolve() if "OPEN_R1_BACKUP_DIR" in given else None,
+        backup_hours=_amount(given, "OPEN_R1_BACKUP_HOURS", BACKUP_HOURS),
+        backups_kept=_count(given, "OPEN_R1_BACKUPS_KEPT", BACKUPS_KEPT),
         anchor_model=given.get("OPEN_R1_ANCHOR"),
         anchor_benchmarks=tuple(given.get("OPEN_R1_ANCHOR_BENCHMARKS", "aime_2024").split(",")),
         anchor_days=_amount(given, "OPEN_R1_ANCHOR_DAYS", ANCHOR_DAYS),

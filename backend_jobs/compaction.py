@@ -8,6 +8,7 @@ from backend_jobs.records import REQUESTS, read_record
 from backend_jobs.types import RecordUnreadable
 from leaderboard.board import Board
 from leaderboard.dataset.compact import compacted
+from leaderboard.hub_use import USE
 from leaderboard.store import Changes, Snapshot, Store, StoreUnusable, VersionConflict, update
 from leaderboard.types import JobRecord
 
@@ -31,6 +32,9 @@ def compact(store: Store, board: Board | None = None) -> list[str]:
 
 def compact_quietly(store: Store, board: Board) -> None:
     """As `compact`, for the clock: a store that cannot be written now is tried again at the next turn."""
+    if scarce := USE.scarce():
+        LOG.warning("the tables wait: %s", scarce)
+        return
     try:
         written = compact(store, board)
     except (StoreUnusable, VersionConflict) as trouble:

@@ -22,6 +22,19 @@ def queue_demo(queue: JobQueue) -> JobRecord | None:
     )
 
 
+class Demonstration:
+    """Queues the demonstration once, as soon as the store can be read: called by the clock until it is done."""
+
+    def __init__(self, queue: JobQueue) -> None:
+        self._queue, self._done = queue, False
+
+    def turn(self) -> None:
+        """Queue it, or find that it is not needed. Raises StoreUnusable where neither can be known yet."""
+        if not self._done:
+            queue_demo(self._queue)
+            self._done = True
+
+
 def recipe_submission(recipe: Path, *, note: str = "", submitted_by: str = "local") -> Submission:
     """The job of one recipe file, whatever its kind. Raises RecipeRejected where the file is no recipe of a job."""
     if recipe_data(recipe).get("kind") != "generate":

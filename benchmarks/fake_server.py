@@ -16,6 +16,7 @@ import asyncio
 import hashlib
 import json
 import os
+import random
 import re
 import time
 from collections import Counter, deque
@@ -33,6 +34,8 @@ BACKLOG = 8192
 CHARACTERS_PER_TOKEN = 2.8
 CHAIN = re.compile(r"[0-9](?: ?[-+] ?[0-9])+")
 RIGHT_SHARE = 0.6
+STARTS = ("so ", "if ", "then ", "we ", "a", "be", "re", "co")
+WORDS = [f"{start}{end}" for start in STARTS for end in range(250)]
 ROUTES = {
     "/health": (b"text/plain", lambda _: b""),
     "/version": (b"application/json", lambda _: b'{"version": "0.31.0"}'),
@@ -56,10 +59,14 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FakeModel:
-    """Answers as a pure function of prompt and turn. `characters` fixes the length of every text, if given."""
+    """Answers as a pure function of prompt and turn. `characters` fixes the length of every text, if given.
+
+    `varied` texts are words in random order, which compress about as prose does; others repeat themselves.
+    """
 
     shape: LengthShape
     characters: int | None = None
+    varied: bool = False
 
     def answer(self, prompt: str, turn: int) -> Answer:
         """A thought of the drawn length, then a boxed number: for a chain of digits mostly the right one."""
@@ -67,7 +74,8 @@ class FakeModel:
         tokens = length_of(self.shape, prompt, turn)
         characters = self.characters or int(tokens * CHARACTERS_PER_TOKEN)
         last = f"</think>The final answer is $\\boxed{{{_number(prompt, digest)}}}$."
-        filler = f"{digest.hex()} "
+        filler = " ".join(random.Random(digest).choices(WORDS, k=characters // 4)) if self.varied else digest.hex()
+        filler += " "
         return Answer((filler * (characters // len(filler) + 1))[: max(0, characters - len(last))] + last, tokens)
 
 
@@ -256,6 +264,7 @@ def main() -> None:
     parser.add_argument("--median", type=float, help="another median length, in tokens")
     parser.add_argument("--cap", type=int, help="another longest answer, in tokens")
     parser.add_argument("--characters", type=int, help="every text has this length, whatever its tokens")
+    parser.add_argument("--varied", action="store_true", help="texts that do not repeat themselves")
     parser.add_argument("--name", default=MODEL, help="what the model is called (%(default)s)")
     parser.add_argument("--failing", type=float, default=0.0, help="the share of requests that fail once")
     given = parser.parse_args()
@@ -265,7 +274,7 @@ def main() -> None:
     )
     log = os.open(given.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644) if given.log else None
     engine = FakeEngine(
-        FakeModel(shape=shape, characters=given.characters),
+        FakeModel(shape=shape, characters=given.characters, varied=given.varied),
         given.slots,
         given.token_s,
         log,

@@ -56,7 +56,10 @@ class Health:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HealthWatch:
-    """What to look at. `worker_alive` says whether the worker beside the page runs; None where there is none."""
+    """What to look at. `worker_alive` says whether the worker beside the page runs; None where there is none.
+
+    `more` gives further checks.
+    """
 
     store: Store
     queue: JobQueue
@@ -64,6 +67,7 @@ class HealthWatch:
     data_dir: Path
     disk_reserve_bytes: int
     worker_alive: Callable[[], bool | None] = lambda: None
+    more: Callable[[], tuple[Check, ...]] = lambda: ()
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def look(self) -> Health:
@@ -73,7 +77,7 @@ class HealthWatch:
         disk, free = self._disk()
         memory, available = self._memory()
         return Health(
-            checks=(store, queue, disk, memory, self._worker(), self._waiting(jobs), self._running(jobs)),
+            checks=(store, queue, disk, memory, self._worker(), self._waiting(jobs), self._running(jobs), *self.more()),
             jobs=tuple(jobs),
             store_seconds=seconds,
             disk_free_bytes=free,

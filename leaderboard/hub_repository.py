@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import quote
 
-from httpx2 import Client, HTTPError, Timeout
+from httpx2 import Client, HTTPError, Response, Timeout
 from huggingface_hub import (
     CommitOperationAdd,
     CommitOperationCopy,
@@ -36,6 +36,7 @@ from huggingface_hub.utils._headers import build_hf_headers
 from huggingface_hub.utils._http import default_client_factory, hf_raise_for_status, parse_ratelimit_headers
 from huggingface_hub.utils._pagination import paginate
 
+from leaderboard.hub_use import USE
 from leaderboard.store import StoreUnusable, VersionConflict
 
 READ_TIMEOUT_S, CONNECT_TIMEOUT_S = 60.0, 10.0
@@ -135,7 +136,7 @@ class HubRepository:
             *(CommitOperationDelete(path_in_repo=name, is_folder=False) for name in deleted),
         ]
         with self._errors("commit"):
-            return self._api.create_commit(
+            made = self._api.create_commit(
                 self.repo,
                 operations,
                 commit_message=message,
@@ -143,6 +144,13 @@ class HubRepository:
                 repo_type="dataset",
                 parent_commit=parent,
             ).oid
+        USE.committed()
+        return made
+
+    def used_bytes(self) -> int | None:
+        """What the repository takes on the Hub, history and all; None where it does not say."""
+        with self._errors("measure"):
+            return self._api.dataset_info(self.repo, expand=["usedStorage"], timeout=READ_TIMEOUT_S).used_storage
 
     def find_commit(self, note: str) -> str | None:
         """The commit with this note among the newest ones; None where there is none."""
@@ -206,6 +214,15 @@ def asked_wait_s(error: HfHubHTTPError) -> float:
     return float(said) if said.isdigit() else 30.0
 
 
+def _note(response: Response) -> None:
+    """Keep what an answer says of how much is left."""
+    if response.status_code == 429:
+        USE.waited()
+    said = parse_ratelimit_headers(response.headers)
+    if said is not None and said.limit:
+        USE.answered(said.resource_type, remaining=said.remaining, limit=said.limit, reset_s=said.reset_in_seconds)
+
+
 @lru_cache(maxsize=1)
 def bounded_client() -> None:
     """Give the client of this process time limits: as it comes, it would wait for ever for a peer that is gone."""
@@ -213,6 +230,7 @@ def bounded_client() -> None:
     def client() -> Client:
         made = default_client_factory()
         made.timeout = Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+        made.event_hooks = {**made.event_hooks, "response": [*made.event_hooks.get("response", ()), _note]}
         return made
 
     set_client_factory(client)

@@ -26,6 +26,7 @@ from leaderboard.dataset.packed import PACKED, packed_files
 from leaderboard.hub_blobs import Blobs
 from leaderboard.hub_repository import Entry, HubBusy, HubRepository, HubUnreachable
 from leaderboard.hub_trees import Trees
+from leaderboard.hub_use import USE
 from leaderboard.store import Changes, InvalidName, StoreUnusable, VersionConflict, checked_name
 
 LOG = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ MARKER = ".board.json"
 NOT_OURS = frozenset({MARKER, ".gitattributes"})
 SCHEMA_VERSION = 1
 REFRESH_S = 15.0
+SCARCE_FACTOR = 8
 LOOKED_UP_KEPT = 10_000
 FETCHED_TOGETHER, FETCHERS, SMALL_BYTES = 256, 8, 1 << 18
 
@@ -125,10 +127,21 @@ class HubStore:
     def version(self) -> str:
         """The newest commit, as known at most `refresh_s` ago; older while the Hub is down."""
         with self._lock:
-            if self._head is None or self._clock() - self._looked_at >= self._refresh_s:
+            if self._head is None or self._clock() - self._looked_at >= self._patience_s():
                 self._look()
             assert self._head is not None
             return self._head
+
+    def _patience_s(self) -> float:
+        """How old a snapshot may be: older where little is left of what the Hub lets us ask."""
+        return self._refresh_s * (SCARCE_FACTOR if USE.scarce() else 1)
+
+    def measure(self) -> None:
+        """Learn what the dataset takes on the Hub; called by the clock. A Hub that does not answer changes nothing."""
+        try:
+            USE.storage_bytes = self._repository.used_bytes()
+        except HubUnreachable as down:
+            LOG.warning("the size of the store is not known: %s", down)
 
     def known_version(self) -> str | None:
         """The newest commit that is known, never waiting for the Hub or for a thread that asks it."""

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from leaderboard.contracts import LiveBoard
 from leaderboard.health import Health
+from leaderboard.hub_use import HubUse
 from leaderboard.types import JobRecord, Status
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -24,11 +25,12 @@ FIRST_PARTS = frozenset({"api", "board", "gradio_api", "assets", "static", "resu
 class Metrics:
     """What is counted as it happens, and what is looked up when somebody asks."""
 
-    def __init__(self, look: Callable[[], Health], live: LiveBoard) -> None:
+    def __init__(self, look: Callable[[], Health], live: LiveBoard, use: HubUse | None = None) -> None:
+        """`use` is what is left of the Hub, where the store lies there."""
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         GCCollector(registry=self._registry)
-        self._registry.register(_BoardCollector(look, live))
+        self._registry.register(_BoardCollector(look, live, use))
         self._requests = Counter(
             "openr1_http_requests", "HTTP requests answered", ["area", "method", "status"], registry=self._registry
         )
@@ -77,8 +79,8 @@ class Metrics:
 class _BoardCollector:
     """Gauges that are made when they are asked for: nothing to keep in step."""
 
-    def __init__(self, look: Callable[[], Health], live: LiveBoard) -> None:
-        self._look, self._live = look, live
+    def __init__(self, look: Callable[[], Health], live: LiveBoard, use: HubUse | None) -> None:
+        self._look, self._live, self._use = look, live, use
 
     def collect(self) -> Iterable[Metric]:
         """Queue, leases, checks, and what running jobs last said."""
@@ -92,6 +94,8 @@ class _BoardCollector:
         for status in Status:
             jobs.add_metric([status], health.jobs_by_status()[status])
         yield from (ready, checks, jobs, *_totals(health), *_sizes(health))
+        if self._use is not None:
+            yield from _hub(self._use)
         yield from self._running([job for job in health.jobs if job.status is Status.RUNNING])
 
     def _running(self, jobs: list[JobRecord]) -> Iterable[Metric]:
@@ -131,6 +135,21 @@ def _sizes(health: Health) -> Iterable[Metric]:
         gauge = GaugeMetricFamily(name, text)
         gauge.add_metric([], value)
         yield gauge
+
+
+def _hub(use: HubUse) -> Iterable[Metric]:
+    left = GaugeMetricFamily("openr1_hub_requests_left", "requests until the Hub's next reset", labels=["kind"])
+    for kind, allowance in use.allowances().items():
+        left.add_metric([kind], allowance.remaining)
+    commits = GaugeMetricFamily("openr1_hub_commits_last_hour", "commits of this process in the last hour")
+    commits.add_metric([], use.commits())
+    waits = CounterMetricFamily("openr1_hub_waits", "times the Hub asked to wait (429)")
+    waits.add_metric([], use.waits)
+    yield from (left, commits, waits)
+    if use.storage_bytes is not None:
+        storage = GaugeMetricFamily("openr1_hub_storage_bytes", "what the store's dataset takes on the Hub")
+        storage.add_metric([], use.storage_bytes)
+        yield storage
 
 
 def _area(path: str) -> str:

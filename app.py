@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import signal
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,14 +19,13 @@ from backend_jobs.clock import Clock
 from backend_jobs.compaction import COMPACT_EVERY_S, compact_quietly
 from backend_jobs.demo import Demonstration
 from backend_jobs.hooks import Hooks
-from backend_jobs.keeper import WorkerKeeper
+from backend_jobs.keeper import ENDPOINT, WorkerKeeper, kept_command
 from backend_jobs.leases import HUB_LEASE_S, LEASE_S
 from backend_jobs.ledger import budget_of, known_spendings
 from backend_jobs.logs import log_to_stderr
 from backend_jobs.operation import Operation, limits
 from backend_jobs.preflight import Preflighter
 from backend_jobs.queue import StoreQueue
-from backend_jobs.rented_engine import PLACE as ENDPOINT
 from backend_jobs.rented_engine import sweep_quietly
 from backend_jobs.run_log import FileTrainingLog
 from backend_jobs.weights import resolve_model
@@ -68,9 +66,10 @@ def main() -> None:
     queue = StoreQueue(store, lease_s=HUB_LEASE_S if remote else LEASE_S, limits=limits(settings))
     live = FileLive(settings.data_dir / "live")
     beats = Beats(store, queue, live)
-    keeper = WorkerKeeper([sys.executable, "-m", "backend_jobs", "worker", "--store", settings.store], settings)
+    command = kept_command(settings)
+    keeper = WorkerKeeper(command or [], settings)
     clock = Clock()
-    if (settings.has_engine or settings.engine == ENDPOINT) and settings.own_worker:
+    if command is not None and settings.own_worker:
         if settings.demo and settings.has_engine:
             clock.every(DEMO_EVERY_S, Demonstration(queue).turn, name="queue the demonstration")
         clock.every(KEEP_ALIVE_EVERY_S, keeper.keep_alive, name="keep the worker alive")

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from evaluator.process import SupervisedProcess
 from settings import ROOT, Settings
 
+COMMAND = (sys.executable, "-m", "backend_jobs")
+ENDPOINT = "endpoint"
 LOG = logging.getLogger(__name__)
 WORKER_GRACE_S = 25.0
 """The worker first ends its engine, which has ten seconds of its own, then hands its job back."""
+
+
+def kept_command(settings: Settings) -> list[str] | None:
+    """What runs beside the page: a worker, or what gives every job a machine elsewhere; None where neither can."""
+    if settings.launcher is not None:
+        return [*COMMAND, "dispatch", "--store", settings.store]
+    if settings.has_engine or settings.engine == ENDPOINT:
+        return [*COMMAND, "worker", "--store", settings.store]
+    return None
 
 
 class WorkerKeeper:

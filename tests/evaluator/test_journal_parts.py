@@ -15,7 +15,7 @@ import pytest
 from evaluator.errors import JournalUnusable
 from evaluator.journal import Journal
 from evaluator.journal_parts import ROWS, fetch_parts, part_name, send_parts, take_part, write_part
-from evaluator.journal_schema import APPLICATION_ID, SCHEMA_VERSION, VERSION_1
+from evaluator.journal_schema import APPLICATION_ID, SCHEMA_VERSION, VERSION_1, VERSION_3
 from evaluator.types import CapPoint, Completion, EngineFacts, Refusal, ReplicaRecord, StreamRecord
 from leaderboard.journal_parts import StoreParts, without_parts
 from leaderboard.sqlite_store import SqliteStore
@@ -47,10 +47,11 @@ class Shelf:
         self.kept[f"{generation_key}/{name}"] = content
 
 
-def test_a_journal_of_the_first_version_is_brought_up_to_date_and_keeps_everything(tmp_path: Path) -> None:
+@pytest.mark.parametrize("late", [False, True], ids=["early", "late"])
+def test_a_journal_of_the_first_version_is_brought_up_to_date_and_keeps_everything(tmp_path: Path, late: bool) -> None:
     path = tmp_path / "j.db"
     old = sqlite3.connect(path)
-    old.executescript(VERSION_1)
+    old.executescript(VERSION_1 + (VERSION_3 if late else ""))
     old.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     old.execute("PRAGMA user_version = 1")
     old.execute(
@@ -58,14 +59,15 @@ def test_a_journal_of_the_first_version_is_brought_up_to_date_and_keeps_everythi
         (KEY,),
     )
     old.execute("INSERT INTO engines VALUES (?, ?)", (KEY, json.dumps({"engine": "vLLM", "version": "0.30.0"})))
-    old.execute("INSERT INTO spent VALUES (?, 12.5)", (KEY,))
+    if late:
+        old.execute("INSERT INTO spent VALUES (?, 12.5)", (KEY,))
     old.commit()
     old.close()
     with Journal(path) as journal:
         (kept,) = journal.completions(KEY)
         assert (kept.text, kept.seed, kept.finish_reason, kept.retries) == ("an old answer", 7, "stop", 1)
         assert journal.engine(KEY) == EngineFacts(engine="vLLM", version="0.30.0")
-        assert journal.spent(KEY) == 12.5
+        assert journal.spent(KEY) == (12.5 if late else 0.0)
         assert journal.streams(KEY) == ()
         assert journal.add(KEY, completion(1))
     reopened = sqlite3.connect(path)

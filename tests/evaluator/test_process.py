@@ -125,7 +125,7 @@ def test_a_group_that_takes_more_memory_than_it_may_is_killed_whole(tmp_path: Pa
     process = SupervisedProcess([sys.executable, "-c", HOARDER], log=tmp_path / "log", limits=limits)
     assert wait_until(lambda: process.exit_status() is not None, 60)
     assert process.over_limit() == "it took more than the 0.5 GiB of memory that it may have"
-    assert not group_members(process.group)
+    assert wait_until(lambda: not group_members(process.group)), "the kernel takes a moment to take them down"
     process.stop()
 
 

@@ -19,7 +19,7 @@ from backend_jobs.clock import Clock
 from backend_jobs.compaction import COMPACT_EVERY_S, compact_quietly
 from backend_jobs.demo import Demonstration
 from backend_jobs.hooks import Hooks
-from backend_jobs.keeper import ENDPOINT, WorkerKeeper, kept_command
+from backend_jobs.keeper import WorkerKeeper, kept_command
 from backend_jobs.leases import HUB_LEASE_S, LEASE_S
 from backend_jobs.ledger import budget_of, known_spendings
 from backend_jobs.logs import log_to_stderr
@@ -81,7 +81,7 @@ def main() -> None:
         clock.every(COMPACT_EVERY_S, lambda: compact_quietly(store, board), name="write the tables people load")
         clock.every(REFRESH_S / 2, store.version, name="look for a newer version")
         clock.every(COMMIT_EVERY_S, beats.commit, name="commit the workers' beats")
-    if settings.engine == ENDPOINT:
+    if settings.rent_namespace:
         clock.every(SWEEP_EVERY_S, lambda: sweep_quietly(settings, store), name="delete orphaned Endpoints")
     operation = Operation(settings, store, queue, live, keeper)
     operation.run(clock)

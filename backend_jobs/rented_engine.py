@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 from backend_jobs.launchers.endpoints import EndpointsApi, Instance, Rented, Wanted
 from backend_jobs.launchers.types import LauncherUnreachable, LaunchNotFound, LaunchRefused
@@ -45,6 +45,7 @@ LOOK_EVERY_S = 5.0
 DELETE_TRIES = 5
 REPOSITORY = Path("/repository")  # where an Endpoint keeps the model, which its image knows
 NAME = re.compile(r"or1-(?P<board>[0-9a-f]{6})-(?P<job>[0-9a-f]{8})-(?P<attempt>\d+)-\d+")
+TROUBLE = (LauncherUnreachable, LaunchRefused, StoreUnusable)
 BROKEN = frozenset({"failed", "updateFailed", "paused"})
 
 
@@ -157,12 +158,14 @@ class Landlord:
     def _delete(self, records: Sequence[Spent]) -> None:
         """End Endpoints and note what they took. One that cannot be deleted now stays noted: the sweep comes back."""
         for record in records:
-            for _ in range(DELETE_TRIES):
+            for turn in range(DELETE_TRIES):
+                if turn:
+                    sleep(self.look_every_s)
                 try:
                     end(self.api, self.ledger, record, state="deleted")
                     break
-                except LauncherUnreachable as silent:
-                    LOG.error("the Endpoint %s could not be deleted, the sweep will: %s", record.key, silent)
+                except TROUBLE as trouble:
+                    LOG.error("the Endpoint %s could not be deleted, the sweep will: %s", record.key, trouble)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -231,16 +234,19 @@ def endpoints_api(settings: Settings) -> EndpointsApi:
 
 def sweep_here(settings: Settings, store: Store) -> list[str]:
     """Delete the Endpoints of this board that no running job needs; returns their names."""
-    queue = StoreQueue(store)
-    return sweep(endpoints_api(settings), Ledger(store, budget_of(settings)), store, queue, settings.store)
+    return sweep(endpoints_api(settings), Ledger(store, budget_of(settings)), store, StoreQueue(store))
 
 
 def sweep_quietly(settings: Settings, store: Store) -> None:
-    """As `sweep_here`, for the clock: what cannot be reached now is tried again at the next turn."""
+    """As `sweep_here`, for the clock: what does not work now is tried again at the next turn.
+
+    Nothing is asked where this board never rented an Endpoint, or noted the end of each.
+    """
     try:
-        sweep_here(settings, store)
-    except (LauncherUnreachable, StoreUnusable) as silent:
-        LOG.warning("orphaned Endpoints are looked for again later: %s", silent)
+        if settings.engine == PLACE or Ledger(store, budget_of(settings)).running(PLACE):
+            sweep_here(settings, store)
+    except TROUBLE as trouble:
+        LOG.warning("orphaned Endpoints are looked for again later: %s", trouble)
 
 
 def end(api: EndpointsApi, ledger: Ledger, record: Spent, *, state: str) -> None:
@@ -249,25 +255,34 @@ def end(api: EndpointsApi, ledger: Ledger, record: Spent, *, state: str) -> None
     ledger.close(record, running_s=_since(record.started_at), state=state)
 
 
-def sweep(api: EndpointsApi, ledger: Ledger, store: Store, queue: StoreQueue, board: str) -> list[str]:
+def sweep(api: EndpointsApi, ledger: Ledger, store: Store, queue: StoreQueue) -> list[str]:
     """Delete every Endpoint of this board that no running job needs; returns their names.
 
+    Those of this board are in its ledger, which had them before they were made: others in the account are left alone.
     An Endpoint is listed before its job is looked at, and its job was running before it was made: one of a job that
     runs, in the attempt that it was made for, is never taken for an orphan.
+
+    Raises:
+        LauncherUnreachable, LaunchRefused, StoreUnusable: of one that could not be deleted, after all were tried.
     """
-    listed = [each for each in api.all() if each.name.startswith(prefix_of(board))]
+    listed = api.all()
     store.refresh()
-    records = {record.key: record for record in ledger.records()}
-    deleted = []
+    records = {record.key: record for record in ledger.records() if record.place == PLACE}
+    deleted, troubles = [], []
     for rented in listed:
         record = records.get(rented.name)
-        if record is not None and _is_live(rented.name, record, queue):
+        if record is None or _is_live(rented.name, record, queue):
             continue
         LOG.warning("the Endpoint %s belongs to no running job: deleted", rented.name)
-        api.delete(rented.name)
-        deleted.append(rented.name)
-        if record is not None and not record.ended_at:
-            ledger.close(record, running_s=_lived(rented), state="swept")
+        try:
+            api.delete(rented.name)
+            deleted.append(rented.name)
+            if not record.ended_at:
+                ledger.close(record, running_s=_lived(rented), state="swept")
+        except TROUBLE as trouble:
+            troubles.append(trouble)
+    if troubles:
+        raise troubles[0]
     there = {each.name for each in listed}
     for record in ledger.running(PLACE):
         if record.key not in there and not _is_live(record.key, record, queue):

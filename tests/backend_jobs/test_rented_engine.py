@@ -228,19 +228,40 @@ def test_the_sweep_deletes_what_no_running_job_needs_and_nothing_else(scene: Sce
     scene.runs_at_once()
     scene.submit()
     first = scene.claim()
-    mine, theirs = scene.rent(first), f"{prefix_of('another board')}12345678-1-0"
+    mine = scene.rent(first)
+    theirs = f"{prefix_of('board')}12345678-1-0"  # of another board that bears the same name
 
     def use(_: RunningEngine) -> None:
         scene.there[theirs] = dict(next(iter(scene.there.values())), name=theirs)
-        assert sweep(scene.api, scene.ledger, scene.store, scene.queue, "board") == []
+        assert sweep(scene.api, scene.ledger, scene.store, scene.queue) == []
         # The worker is taken over from: what its attempt rented is an orphan now.
         scene.take_over()
-        assert sweep(scene.api, scene.ledger, scene.store, scene.queue, "board") == mine.names
+        assert sweep(scene.api, scene.ledger, scene.store, scene.queue) == mine.names
         assert list(scene.there) == [theirs]
 
     scene.with_engine(mine, use)
     (record,) = scene.ledger.records()
     assert record.state == "swept"
+
+
+def test_one_that_cannot_be_deleted_keeps_none_of_the_others(scene: Scene) -> None:
+    scene.runs_at_once()
+    scene.submit()
+    rent = scene.rent(scene.claim(), count=3)
+    stubborn = rent.names[0]
+    scene.hub.endpoints.refused = {stubborn}
+    scene.with_engine(rent)
+    assert list(scene.there) == [stubborn]
+    assert [record.key for record in scene.ledger.running("endpoint")] == [stubborn], "the sweep comes back for it"
+    other = f"{stubborn}9"
+    scene.there[other] = dict(scene.there[stubborn], name=other)
+    scene.ledger.open(replace(scene.ledger.running("endpoint")[0], key=other), alone=False)
+    scene.take_over()
+    with pytest.raises(LaunchRefused):
+        sweep(scene.api, scene.ledger, scene.store, scene.queue)
+    assert list(scene.there) == [stubborn], "the others were tried all the same"
+    scene.hub.endpoints.refused = set()
+    assert sweep(scene.api, scene.ledger, scene.store, scene.queue) == [stubborn]
 
 
 def test_the_next_attempt_deletes_what_the_last_one_left(scene: Scene) -> None:

@@ -102,6 +102,8 @@ class Endpoints:
         self._hub = hub
         self.endpoints: dict[str, dict[str, Any]] = {}
         self.deleted: list[str] = []
+        self.refused: set[str] = set()
+        """Those that may not be deleted."""
         self.serve: Callable[[dict[str, Any]], str | None] = lambda _: None
 
     async def create(self, request: web.Request) -> web.Response:
@@ -131,6 +133,8 @@ class Endpoints:
     async def delete(self, request: web.Request) -> web.Response:
         self._hub.writer(request, request.match_info["namespace"])
         self._endpoint(request)
+        if request.match_info["name"] in self.refused:
+            raise refusal(403, None, "you may not delete this endpoint")
         self.deleted.append(request.match_info["name"])
         del self.endpoints[request.match_info["name"]]
         return web.Response()

@@ -233,7 +233,7 @@ def test_who_watches_sees_what_is_in_flight_and_how_the_servers_stand() -> None:
         ask([fake], make_requests(12), concurrency=4, on_state=states.append)
     busy = [state for state in states if state.in_flight]
     assert busy
-    assert {sum(state.in_flight.values()) for state in busy} == {4}
+    assert max(sum(state.in_flight.values()) for state in busy) == 4  # fewer for a moment, while answers are kept
     assert all(0 <= state.age_s <= 4 * 1.6 for state in busy)
     assert [each.standing.value for each in busy[0].replicas] == ["open"]
 

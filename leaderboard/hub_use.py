@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 COMMITS_AN_HOUR = 128
-"""What the Hub lets one repository take."""
+"""About what the Hub lets one repository take; not checked against it. It decides only when something waits."""
 HOUR_S = 3600.0
 SCARCE_SHARE = 0.15
 """Below this share of either, whatever can wait does."""

@@ -20,7 +20,7 @@ class Money:
         seen = self.seen
         if seen is None or not (seen.by_job or seen.budget.monthly is not None or seen.budget.per_person is not None):
             return NOTHING
-        lines = [_line("everybody", seen.spent, seen.promised, seen.budget.monthly)]
+        lines = [_line("Everybody", seen.spent, seen.promised, seen.budget.monthly)]
         if self.who is not None and (seen.budget.per_person is not None or self.who in seen.by_person):
             mine = seen.by_person.get(self.who, 0.0)
             lines.append(_line(self.who, None, mine, seen.budget.per_person))

@@ -30,7 +30,7 @@ def test_the_queue_shows_the_month_beside_its_budgets_and_each_jobs_cost() -> No
     jobs = [job("j1", Status.RUNNING), job("j2", Status.FINISHED), job("j3", Status.FINISHED)]
     text = assert_harmless(queue_page(jobs, {}, {}, may_act=True, money=Money(SEEN, "alice"))).text
     assert "Rented machines, 2026-03" in text
-    assert "everybody: $12.50 spent, $14.00 with what runs, of $100.00." in text
+    assert "Everybody: $12.50 spent, $14.00 with what runs, of $100.00." in text
     assert "alice: $14.00 with what runs, of $20.00." in text
     assert "Cost so far: $4.20 of about $6.00" in text
     assert "Cost so far: $8.30" in text

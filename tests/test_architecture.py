@@ -38,6 +38,7 @@ SIDE_DOORS = {
     "leaderboard/hub_space.py": {"huggingface_hub"},
     "backend_jobs/launchers/hf_jobs.py": {"huggingface_hub"},
     "backend_jobs/launchers/endpoints.py": {"huggingface_hub"},
+    "backend_jobs/launchers/hub_errors.py": {"huggingface_hub"},
     "leaderboard/exports/model_pages.py": {"huggingface_hub"},
     "leaderboard/exports/lighteval_details.py": {"pyarrow"},
     "leaderboard/dataset/columns.py": {"pyarrow"},  # the types of every published table

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
-from httpx2 import HTTPError
 from huggingface_hub import HfApi, InferenceEndpoint, constants
-from huggingface_hub.errors import HfHubHTTPError
 
-from backend_jobs.launchers.types import LauncherUnreachable, LaunchNotFound, LaunchRefused, Machine
+from backend_jobs.launchers.hub_errors import NameTaken, told
+from backend_jobs.launchers.types import LaunchNotFound, Machine
 from evaluator.errors import PlanRejected
 from evaluator.hardware import named_devices
 
+_told = partial(told, place="Inference Endpoints", may="manage Endpoints")
 PORT = 8000
 TO_BE_HAD = ("available", "low_availability")
 TASK = "text-generation"
@@ -106,7 +106,7 @@ class EndpointsApi:
         }
         where = wanted.instance
         try:
-            with _told(f"the Endpoint {wanted.name}", creating=True):
+            with _told(f"the Endpoint {wanted.name}", making=True, named=True):
                 made = self._api.create_inference_endpoint(
                     wanted.name,
                     repository=wanted.model,
@@ -128,7 +128,7 @@ class EndpointsApi:
                     tags=list(wanted.tags),
                     namespace=self._namespace,
                 )
-        except _Exists:
+        except NameTaken:
             return self.look(wanted.name)
         return _rented(made)
 
@@ -159,28 +159,3 @@ def _rented(endpoint: InferenceEndpoint) -> Rented:
         url=endpoint.url,
         message=str(endpoint.raw["status"].get("message") or ""),
     )
-
-
-class _Exists(Exception):
-    """An Endpoint of this name is there."""
-
-
-@contextmanager
-def _told(what: str, *, creating: bool = False) -> Iterator[None]:
-    """What the Hub's client raises, as what the callers here act on."""
-    try:
-        yield
-    except HfHubHTTPError as error:
-        status, said = error.response.status_code, error.server_message or ""
-        if creating and status == 409:
-            raise _Exists from error
-        if status == 404 and not creating:
-            raise LaunchNotFound(f"there is no Endpoint {what}") from error
-        if 400 <= status < 500 and status not in (408, 429):
-            raise LaunchRefused(
-                f"Inference Endpoints refuse {what} (HTTP {status}: {said[:300]}): check OPEN_R1_RENT_NAMESPACE, its "
-                "credit and quota, and that HF_TOKEN may manage Endpoints there"
-            ) from error
-        raise LauncherUnreachable(f"Inference Endpoints answer HTTP {status} for {what}") from error
-    except (HTTPError, TimeoutError) as error:
-        raise LauncherUnreachable(f"Inference Endpoints cannot be reached for {what} ({error})") from error

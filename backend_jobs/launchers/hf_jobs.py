@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 
-from httpx2 import HTTPError
 from huggingface_hub import HfApi, JobInfo, JobStage
-from huggingface_hub.errors import HfHubHTTPError
 
+from backend_jobs.launchers.hub_errors import told
 from backend_jobs.launchers.types import (
     ENDED,
     Launched,
-    LauncherUnreachable,
-    LaunchNotFound,
-    LaunchRefused,
     LaunchState,
     Machine,
     Order,
@@ -28,6 +24,7 @@ from evaluator.devices import Devices
 from evaluator.errors import PlanRejected
 from evaluator.hardware import named_devices
 
+_told = partial(told, place="Hugging Face Jobs", may="run Jobs")
 BOARD, KEY, LIMIT = "open-r1-board", "open-r1-key", "open-r1-limit"
 STATES = {
     JobStage.SCHEDULING: LaunchState.WAITING,
@@ -39,8 +36,6 @@ STATES = {
 }
 HOURS = {"second": 3600.0, "minute": 60.0, "hour": 1.0}
 EXIT_CODE = re.compile(r"exit (?:code|status):? (\d+)", re.IGNORECASE)
-OF_OURS = frozenset({400, 401, 402, 403, 413, 422})
-"""Answers that the same order gets again: a wrong token, no credit, no such flavor."""
 
 
 class HfJobsLauncher:
@@ -78,7 +73,7 @@ class HfJobsLauncher:
         there = self._labelled({BOARD: self._board, KEY: order.key})
         if there:
             return there[0]
-        with _told(f"a Job on {order.machine} for {self._namespace}", starting=True):
+        with _told(f"a Job on {order.machine} for {self._namespace}", making=True):
             job = self._api.run_job(
                 image=self._image,
                 command=[f"{self._folder}/.venv/bin/python", *order.arguments],
@@ -162,22 +157,3 @@ def _between(job: JobInfo) -> float:
     if job.started_at is None or job.finished_at is None:
         return 0.0
     return (job.finished_at - job.started_at).total_seconds()
-
-
-@contextmanager
-def _told(what: str, *, starting: bool = False) -> Iterator[None]:
-    """What the Hub's client raises, as what a launcher promises."""
-    try:
-        yield
-    except HfHubHTTPError as error:
-        status, said = error.response.status_code, error.server_message or ""
-        if status == 404 and not starting:
-            raise LaunchNotFound(f"the Hub knows no Job {what}") from error
-        if status in OF_OURS or status == 404:
-            raise LaunchRefused(
-                f"the Hub refuses {what} (HTTP {status}: {said[:300]}): check OPEN_R1_RENT_NAMESPACE, its credit, and "
-                "that HF_TOKEN may run Jobs there"
-            ) from error
-        raise LauncherUnreachable(f"the Hub answers HTTP {status} for {what}; asked again later") from error
-    except (HTTPError, TimeoutError) as error:
-        raise LauncherUnreachable(f"the Hub cannot be reached for {what} ({error}); asked again later") from error
